@@ -1,0 +1,40 @@
+// The strict JSON door: what other readers accept and this one refuses.
+#include "format/json.hpp"
+
+#include <gtest/gtest.h>
+
+namespace sqf {
+namespace {
+
+std::string problem(std::string_view text) {
+  auto result = parse_json(text, "x.json");
+  return result ? "accepted" : result.error().message;
+}
+
+TEST(Json, ReadsWhatJsonAllows) {
+  auto result = parse_json(R"( {"a":[1,-2,3.5,true,null,"é\u00e9"],"b":{"c":{}}} )", "x.json");
+  ASSERT_TRUE(result);
+  EXPECT_EQ((*result)["a"][5], "éé");
+  EXPECT_EQ((*result)["a"][1], -2);
+  EXPECT_TRUE((*result)["b"]["c"].empty());
+}
+
+TEST(Json, RefusesWhatReadersDifferOn) {
+  EXPECT_NE(problem(R"({"a":1,"a":2})").find("duplicate key \"a\""), std::string::npos);
+  EXPECT_NE(problem(R"({"b":{"a":1,"\u0061":2}})").find("duplicate key"), std::string::npos);
+  EXPECT_NE(problem("\xEF\xBB\xBF{}").find("byte order mark"), std::string::npos);
+  EXPECT_NE(problem("{} {}").find("x.json"), std::string::npos);
+  EXPECT_NE(problem("[1e999]").find("out of range"), std::string::npos);
+  EXPECT_NE(problem("[NaN]").find("not valid JSON"), std::string::npos);
+  EXPECT_NE(problem("[\"\xC3\x28\"]").find("not valid JSON"), std::string::npos);
+  EXPECT_NE(problem("").find("not valid JSON"), std::string::npos);
+}
+
+TEST(Json, BoundsNestingWithoutUsingTheStack) {
+  EXPECT_EQ(problem(std::string(16, '[') + std::string(16, ']')), "accepted");
+  EXPECT_NE(problem(std::string(17, '[') + std::string(17, ']')).find("nesting"), std::string::npos);
+  EXPECT_NE(problem(std::string(1000000, '[')).find("nesting"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace sqf
