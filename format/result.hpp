@@ -26,10 +26,18 @@ struct Error {
   uint16_t rule = 0;    ///< number in spec/rules.md; 0 where no rule of the format is concerned
 };
 
-inline Error malformed(std::string message) { return {Code::malformed, std::move(message), 0}; }
-inline Error usage_error(std::string message) { return {Code::usage, std::move(message), 0}; }
-inline Error io_error(std::string message) { return {Code::io, std::move(message), 0}; }
-inline Error unsupported(std::string message) { return {Code::unsupported, std::move(message), 0}; }
+inline Error malformed(std::string message) {
+  return {Code::malformed, std::move(message), 0};
+}
+inline Error usage_error(std::string message) {
+  return {Code::usage, std::move(message), 0};
+}
+inline Error io_error(std::string message) {
+  return {Code::io, std::move(message), 0};
+}
+inline Error unsupported(std::string message) {
+  return {Code::unsupported, std::move(message), 0};
+}
 
 /// Holds a T or an Error. Reading the one that is not there is a caller's mistake (assert).
 template <typename T>

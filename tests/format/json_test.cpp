@@ -32,7 +32,8 @@ TEST(Json, RefusesWhatReadersDifferOn) {
 
 TEST(Json, BoundsNestingWithoutUsingTheStack) {
   EXPECT_EQ(problem(std::string(16, '[') + std::string(16, ']')), "accepted");
-  EXPECT_NE(problem(std::string(17, '[') + std::string(17, ']')).find("nesting"), std::string::npos);
+  EXPECT_NE(problem(std::string(17, '[') + std::string(17, ']')).find("nesting"),
+            std::string::npos);
   EXPECT_NE(problem(std::string(1000000, '[')).find("nesting"), std::string::npos);
 }
 

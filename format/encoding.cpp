@@ -1,0 +1,322 @@
+#include "format/encoding.hpp"
+
+#include <array>
+#include <cmath>
+#include <limits>
+
+namespace sqf {
+namespace {
+
+uint64_t round_up(uint64_t value, uint64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+uint64_t padded_rows(uint64_t rows) {
+  return round_up(rows, kTileRows);
+}
+
+bool valid_scale_type(Element type) {
+  switch (type) {
+    case Element::f32:
+    case Element::f16:
+    case Element::bf16:
+    case Element::e8m0:
+    case Element::e4m3:
+    case Element::u8:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+Element plane_element(uint32_t radix) {
+  switch (radix) {
+    case 2:
+      return Element::digits2;
+    case 3:
+      return Element::digits3;
+    case 4:
+      return Element::digits4;
+    case 5:
+      return Element::digits5;
+    case 16:
+      return Element::digits16;
+    case 256:
+      return Element::digits256;
+    default:
+      return Element::none;
+  }
+}
+
+int element_bits(Element element) {
+  switch (element) {
+    case Element::f32:
+    case Element::i32:
+    case Element::u32:
+      return 32;
+    case Element::f16:
+    case Element::bf16:
+      return 16;
+    case Element::e8m0:
+    case Element::e4m3:
+    case Element::u8:
+    case Element::i8:
+      return 8;
+    case Element::u4:
+      return 4;
+    default:
+      return 0;
+  }
+}
+
+const char* element_name(Element element) {
+  switch (element) {
+    case Element::none:
+      return "none";
+    case Element::f32:
+      return "f32";
+    case Element::f16:
+      return "f16";
+    case Element::bf16:
+      return "bf16";
+    case Element::e8m0:
+      return "e8m0";
+    case Element::e4m3:
+      return "e4m3";
+    case Element::u8:
+      return "u8";
+    case Element::i8:
+      return "i8";
+    case Element::i32:
+      return "i32";
+    case Element::u32:
+      return "u32";
+    case Element::u4:
+      return "u4";
+    case Element::digits2:
+      return "digits2";
+    case Element::digits3:
+      return "digits3";
+    case Element::digits4:
+      return "digits4";
+    case Element::digits5:
+      return "digits5";
+    case Element::digits16:
+      return "digits16";
+    case Element::digits256:
+      return "digits256";
+  }
+  return "unknown";
+}
+
+Grouping grouping(const EncodingRecord& encoding, int64_t columns) {
+  const int64_t length = encoding.group == 0 ? columns : std::min<int64_t>(encoding.group, columns);
+  return {columns, length, (columns + length - 1) / length};
+}
+
+int64_t group_slots(uint32_t radix, int64_t length) {
+  const int64_t word = 4 * digits_per_byte(radix);
+  if (radix == 3 || radix == 5) return (length + word - 1) / word * word;
+  if (length == 16 && radix >= 16) return 16;
+  return (length + 31) / 32 * 32;
+}
+
+int64_t words_per_row(const EncodingRecord& encoding, uint32_t radix, int64_t columns) {
+  const Grouping groups = grouping(encoding, columns);
+  const int64_t slots = (groups.count - 1) * group_slots(radix, groups.length) +
+                        group_slots(radix, groups.size(groups.count - 1));
+  return slots / (4 * digits_per_byte(radix));
+}
+
+uint32_t code_count(const EncodingRecord& encoding) {
+  uint32_t count = 1;
+  for (int plane = 0; plane < encoding.plane_count; plane++)
+    count *= encoding.radices[static_cast<size_t>(plane)];
+  return count;
+}
+
+ComponentShape plane_shape(const EncodingRecord& encoding, int plane, uint64_t experts,
+                           uint64_t rows, uint64_t columns) {
+  if (encoding.grid == Grid::real)
+    return {encoding.value_type, Packing::row_major, experts * rows, columns};
+  const uint32_t radix = encoding.radices[static_cast<size_t>(plane)];
+  return {plane_element(radix), Packing::tile16_codes, experts * padded_rows(rows),
+          static_cast<uint64_t>(words_per_row(encoding, radix, static_cast<int64_t>(columns)))};
+}
+
+ComponentShape scale_shape(const EncodingRecord& encoding, uint64_t experts, uint64_t rows,
+                           uint64_t columns) {
+  const Grouping groups = grouping(encoding, static_cast<int64_t>(columns));
+  return {encoding.scale_type, Packing::tile16_groups, experts * padded_rows(rows),
+          static_cast<uint64_t>(groups.count)};
+}
+
+ComponentShape zero_shape(const EncodingRecord& encoding, uint64_t experts, uint64_t rows,
+                          uint64_t columns) {
+  ComponentShape shape = scale_shape(encoding, experts, rows, columns);
+  switch (encoding.zero) {
+    case ZeroKind::u4:
+      shape.element = Element::u4;
+      break;
+    case ZeroKind::u8:
+      shape.element = Element::u8;
+      break;
+    case ZeroKind::minimum_f16:
+      shape.element = Element::f16;
+      break;
+    default:
+      return {};
+  }
+  return shape;
+}
+
+ComponentShape row_factor_shape(uint64_t experts, uint64_t rows) {
+  return {Element::f32, Packing::vector, experts * padded_rows(rows), 1};
+}
+
+ComponentShape row_sum_shape(const EncodingRecord& encoding, uint64_t experts, uint64_t rows,
+                             uint64_t columns) {
+  ComponentShape shape = scale_shape(encoding, experts, rows, columns);
+  shape.element = Element::i32;
+  return shape;
+}
+
+uint64_t component_bytes(const ComponentShape& shape) {
+  if (shape.packing == Packing::tile16_codes) return shape.rows * shape.cols * 4;
+  const uint64_t bits = static_cast<uint64_t>(element_bits(shape.element));
+  if (shape.packing == Packing::row_major) return shape.rows * round_up(shape.cols * bits / 8, 64);
+  return shape.rows * shape.cols * bits / 8;
+}
+
+std::optional<std::string> encoding_problem(const EncodingRecord& e) {
+  for (uint8_t byte : e.reserved)
+    if (byte != 0) return "reserved bytes are not zero";
+  if (e.grid > Grid::levels) return "unknown grid " + std::to_string(static_cast<int>(e.grid));
+  if (e.row_factor > 1) return "row_factor is " + std::to_string(e.row_factor) + ", not 0 or 1";
+  if (e.plane_count > kMaxPlanes) return "plane_count is " + std::to_string(e.plane_count);
+
+  uint32_t codes = 1;
+  bool narrow = false;  // some plane's words hold more than 16 columns
+  for (size_t i = 0; i < kMaxPlanes; i++) {
+    const uint32_t radix = e.radices[i];
+    if (i >= e.plane_count) {
+      if (radix != 0) return "radix of an unused plane is " + std::to_string(radix);
+      continue;
+    }
+    if (digits_per_byte(radix) == 0) return "unknown radix " + std::to_string(radix);
+    if ((radix == 3 || radix == 5) && e.plane_count != 1)
+      return "radix " + std::to_string(radix) + " is not the only plane";
+    if (i > 0 && radix > e.radices[i - 1]) return "planes are not ordered widest radix first";
+    codes *= radix;
+    narrow |= radix < 16;
+    if (codes > 256) return "codes need more than 8 bits";
+  }
+
+  const bool levels = e.grid == Grid::levels;
+  const bool mini = e.grid == Grid::minifloat;
+  if (!mini && (e.exponent_bits != 0 || e.mantissa_bits != 0 || e.exponent_bias != 0 ||
+                e.minifloat != MinifloatKind::none))
+    return "minifloat fields on another grid";
+  if (levels ? e.level_count < 2 || e.level_count > kMaxLevels : e.level_count != 0)
+    return "level_count is " + std::to_string(e.level_count);
+  for (size_t i = 0; i < kMaxLevels; i++) {
+    if (i < e.level_count ? !std::isfinite(e.levels[i]) : std::bit_cast<uint32_t>(e.levels[i]) != 0)
+      return "level " + std::to_string(i) + " is not finite, or unused and not zero";
+  }
+
+  if (e.grid == Grid::real) {
+    if (e.value_type != Element::f32 && e.value_type != Element::f16 &&
+        e.value_type != Element::bf16)
+      return std::string("value type is ") + element_name(e.value_type);
+    if (e.plane_count != 0 || e.scale_type != Element::none || e.zero != ZeroKind::none ||
+        e.row_factor != 0 || e.group != 0 || e.zero_constant != 0)
+      return "planes, scales, zeros or groups on the real grid";
+    return std::nullopt;
+  }
+  if (e.value_type != Element::none) return "value type on a coded grid";
+  if (e.plane_count == 0) return "no code plane";
+  if (!valid_scale_type(e.scale_type))
+    return std::string("scale type is ") + element_name(e.scale_type);
+  const bool whole_words = codes == 3 || codes == 5;
+  if (e.group > kMaxGroup) return "group is " + std::to_string(e.group);
+  if (e.group != 0 && !whole_words && e.group % 32 != 0 && (e.group != 16 || narrow))
+    return "group " + std::to_string(e.group) + " is no multiple of 32";
+  if (e.grid == Grid::affine) {
+    if (e.zero == ZeroKind::none || e.zero > ZeroKind::minimum_f16)
+      return "zero kind " + std::to_string(static_cast<int>(e.zero)) + " on the affine grid";
+    if (e.zero == ZeroKind::u4 && codes > 16) return "u4 zeros on codes of more than 4 bits";
+    if (e.zero == ZeroKind::constant ? e.zero_constant >= codes : e.zero_constant != 0)
+      return "zero constant " + std::to_string(e.zero_constant);
+    return std::nullopt;
+  }
+  if (e.zero != ZeroKind::none || e.zero_constant != 0) return "a zero point on a grid without one";
+  if (mini) {
+    if (e.exponent_bits < 1 || e.exponent_bits > 8 || e.mantissa_bits > 7)
+      return "minifloat of " + std::to_string(e.exponent_bits) + " exponent and " +
+             std::to_string(e.mantissa_bits) + " mantissa bits";
+    const int bits = 1 + e.exponent_bits + e.mantissa_bits;
+    if (bits < 3 || bits > 8 || codes != 1u << bits)
+      return "minifloat bits differ from the planes'";
+    if (e.minifloat != MinifloatKind::saturating && e.minifloat != MinifloatKind::ocp)
+      return "unknown minifloat kind";
+    if (e.exponent_bias < -127 || e.exponent_bias > 254) return "minifloat bias out of range";
+  }
+  if (levels && e.level_count > codes) return "more levels than codes";
+  return std::nullopt;
+}
+
+EncodingRecord real_encoding(Element type) {
+  EncodingRecord e = {};
+  e.grid = Grid::real;
+  e.value_type = type;
+  return e;
+}
+
+EncodingRecord affine_encoding(int bits, uint32_t group, Element scale_type, bool row_factor,
+                               ZeroKind zero) {
+  EncodingRecord e = {};
+  e.grid = Grid::affine;
+  e.zero = zero;
+  e.scale_type = scale_type;
+  e.row_factor = row_factor ? 1 : 0;
+  e.group = group;
+  if (zero == ZeroKind::constant) e.zero_constant = 1u << (bits - 1);
+  // Widest radix first: 8 = 256; otherwise the bits of the width, from 16 down to 2.
+  if (bits == 8) {
+    e.radices[e.plane_count++] = 256;
+  } else {
+    for (int part = 4; part >= 1; part /= 2)
+      if (bits & part) e.radices[e.plane_count++] = static_cast<uint16_t>(1u << part);
+  }
+  return e;
+}
+
+int code_bits(const EncodingRecord& encoding) {
+  return std::bit_width(code_count(encoding)) - 1;
+}
+
+std::string describe(const EncodingRecord& e) {
+  if (e.grid == Grid::real) return element_name(e.value_type);
+  std::string text;
+  switch (e.grid) {
+    case Grid::affine:
+      text = std::to_string(code_bits(e)) + "-bit " +
+             (e.zero == ZeroKind::constant ? "symmetric" : "asymmetric");
+      break;
+    case Grid::minifloat:
+      text =
+          "minifloat e" + std::to_string(e.exponent_bits) + "m" + std::to_string(e.mantissa_bits);
+      break;
+    default:
+      text = std::to_string(e.level_count) + " levels";
+      break;
+  }
+  text += e.group == 0 ? " row" : " g" + std::to_string(e.group);
+  text += std::string(", scale ") + element_name(e.scale_type) + (e.row_factor ? " x row f32" : "");
+  constexpr std::array<const char*, 5> kZeros = {"", "", ", zero u4", ", zero u8", ", minimum f16"};
+  return text + kZeros[static_cast<size_t>(e.zero)];
+}
+
+}  // namespace sqf

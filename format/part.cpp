@@ -1,0 +1,222 @@
+#include "format/part.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "format/scalar.hpp"
+
+namespace sqf {
+namespace {
+
+template <typename T>
+T load(const std::byte* base, int64_t index) {
+  T value;
+  std::memcpy(&value, base + index * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  return value;
+}
+
+float load_value(const std::byte* base, Element type, int64_t index) {
+  switch (type) {
+    case Element::f32:
+      return load<float>(base, index);
+    case Element::f16:
+      return f16_to_f32(load<uint16_t>(base, index));
+    case Element::bf16:
+      return bf16_to_f32(load<uint16_t>(base, index));
+    case Element::e8m0:
+      return e8m0_to_f32(load<uint8_t>(base, index));
+    case Element::e4m3:
+      return e4m3_to_f32(load<uint8_t>(base, index));
+    case Element::u8:
+      return static_cast<float>(load<uint8_t>(base, index));
+    default:
+      return 0;
+  }
+}
+
+/// Value of a sign-exponent-mantissa code without its scale; subnormals where the exponent is 0.
+float minifloat_value(const EncodingRecord& e, uint32_t code) {
+  const uint32_t mantissa = code & ((1u << e.mantissa_bits) - 1);
+  const uint32_t exponent = (code >> e.mantissa_bits) & ((1u << e.exponent_bits) - 1);
+  const bool negative = (code >> (e.mantissa_bits + e.exponent_bits)) != 0;
+  const int scale =
+      static_cast<int>(exponent == 0 ? 1 : exponent) - e.exponent_bias - e.mantissa_bits;
+  const uint32_t significand = exponent == 0 ? mantissa : mantissa | 1u << e.mantissa_bits;
+  const float value = std::ldexp(static_cast<float>(significand), scale);
+  return negative ? -value : value;
+}
+
+float dequantize(const EncodingRecord& e, const GroupParameters& p, uint32_t code) {
+  switch (e.grid) {
+    case Grid::affine:
+      if (e.zero == ZeroKind::minimum_f16) return p.scale * static_cast<float>(code) + p.minimum;
+      return p.scale * static_cast<float>(static_cast<int32_t>(code) - p.zero);
+    case Grid::minifloat:
+      return p.scale * minifloat_value(e, code);
+    default:
+      return p.scale * e.levels[code];
+  }
+}
+
+/// Calls put(row in tile, column, digit slot byte, digit index) for each real column of a plane:
+/// the one place that knows where in a tile the digit of (row, column) stands.
+template <typename Visit>
+void each_digit(const EncodingRecord& e, uint32_t radix, int64_t columns, Visit visit) {
+  const int per_byte = digits_per_byte(radix);
+  const int64_t per_word = 4 * per_byte;
+  const Grouping groups = grouping(e, columns);
+  int64_t word = 0;
+  for (int64_t group = 0; group < groups.count; group++) {
+    const int64_t size = groups.size(group);
+    for (int64_t i = 0; i < size; i++) {
+      const int64_t in_word = i % per_word;
+      visit(groups.begin(group) + i, (word + i / per_word) * kTileRows * 4 + in_word % 4,
+            static_cast<int>(in_word / 4));
+    }
+    word += group_slots(radix, size) / per_word;
+  }
+}
+
+uint32_t power(uint32_t radix, int exponent) {
+  uint32_t value = 1;
+  for (int i = 0; i < exponent; i++) value *= radix;
+  return value;
+}
+
+}  // namespace
+
+GroupParameters group_parameters(const PartView& part, int64_t row, int64_t group) {
+  const EncodingRecord& e = part.encoding;
+  const int64_t groups = grouping(e, part.columns).count;
+  const int64_t tile = row / kTileRows, lane = row % kTileRows;
+  const int64_t at = (tile * groups + group) * kTileRows + lane;
+  GroupParameters p;
+  p.scale = load_value(part.scales, e.scale_type, at);
+  if (e.row_factor) p.scale *= part.row_factors[row];
+  switch (e.zero) {
+    case ZeroKind::constant:
+      p.zero = static_cast<int32_t>(e.zero_constant);
+      break;
+    case ZeroKind::u8:
+      p.zero = load<uint8_t>(part.zeros, at);
+      break;
+    case ZeroKind::u4: {
+      // 8 bytes per tile and group: row i in the low nibble of byte i, row i + 8 in the high one.
+      const uint8_t pair = load<uint8_t>(part.zeros, (tile * groups + group) * 8 + lane % 8);
+      p.zero = lane < 8 ? pair & 15 : pair >> 4;
+      break;
+    }
+    case ZeroKind::minimum_f16:
+      p.minimum = f16_to_f32(load<uint16_t>(part.zeros, at));
+      break;
+    default:
+      break;
+  }
+  return p;
+}
+
+void unpack_tile(const PartView& part, int64_t tile, uint8_t* codes) {
+  const EncodingRecord& e = part.encoding;
+  const int64_t columns = part.columns;
+  std::fill_n(codes, kTileRows * columns, uint8_t{0});
+  uint32_t weight = 1;
+  for (size_t plane = 0; plane < e.plane_count; plane++) {
+    const uint32_t radix = e.radices[plane];
+    const std::byte* base =
+        part.planes[plane] + tile * kTileRows * words_per_row(e, radix, columns) * 4;
+    each_digit(e, radix, columns, [&](int64_t column, int64_t byte, int digit) {
+      const uint32_t divisor = power(radix, digit);
+      for (int64_t row = 0; row < kTileRows; row++) {
+        const uint32_t value = load<uint8_t>(base, byte + row * 4) / divisor % radix;
+        uint8_t& code = codes[row * columns + column];
+        code = static_cast<uint8_t>(code + weight * value);
+      }
+    });
+    weight *= radix;
+  }
+}
+
+void pack_tile(const EncodingRecord& e, int64_t columns, int64_t tile, const uint8_t* codes,
+               const std::array<std::byte*, kMaxPlanes>& planes) {
+  uint32_t weight = 1;
+  for (size_t plane = 0; plane < e.plane_count; plane++) {
+    const uint32_t radix = e.radices[plane];
+    const int64_t tile_bytes = kTileRows * words_per_row(e, radix, columns) * 4;
+    std::byte* base = planes[plane] + tile * tile_bytes;
+    std::memset(base, 0, static_cast<size_t>(tile_bytes));
+    each_digit(e, radix, columns, [&](int64_t column, int64_t byte, int digit) {
+      const uint32_t factor = power(radix, digit);
+      for (int64_t row = 0; row < kTileRows; row++) {
+        const uint32_t value = codes[row * columns + column] / weight % radix;
+        std::byte& slot = base[byte + row * 4];
+        slot = static_cast<std::byte>(static_cast<uint32_t>(slot) + value * factor);
+      }
+    });
+    weight *= radix;
+  }
+}
+
+void decode_tile(const PartView& part, int64_t tile, float* out) {
+  const EncodingRecord& e = part.encoding;
+  const int64_t columns = part.columns;
+  const int64_t first = tile * kTileRows;
+  if (e.grid == Grid::real) {
+    for (int64_t row = 0; row < kTileRows; row++) {
+      if (first + row < part.rows)
+        decode_row(part, first + row, out + row * columns);
+      else
+        std::fill_n(out + row * columns, columns, 0.0f);
+    }
+    return;
+  }
+  std::vector<uint8_t> codes(static_cast<size_t>(kTileRows * columns));
+  unpack_tile(part, tile, codes.data());
+  const Grouping groups = grouping(e, columns);
+  for (int64_t row = 0; row < kTileRows; row++) {
+    if (first + row >= part.rows) {
+      std::fill_n(out + row * columns, columns, 0.0f);
+      continue;
+    }
+    for (int64_t group = 0; group < groups.count; group++) {
+      const GroupParameters p = group_parameters(part, first + row, group);
+      const int64_t begin = row * columns + groups.begin(group);
+      for (int64_t i = begin; i < begin + groups.size(group); i++)
+        out[i] = dequantize(e, p, codes[static_cast<size_t>(i)]);
+    }
+  }
+}
+
+void decode_row(const PartView& part, int64_t row, float* out) {
+  const EncodingRecord& e = part.encoding;
+  const int64_t columns = part.columns;
+  if (e.grid == Grid::real) {
+    const int64_t bytes = element_bits(e.value_type) / 8;
+    const std::byte* base = part.planes[0] + row * ((columns * bytes + 63) / 64 * 64);
+    for (int64_t i = 0; i < columns; i++) out[i] = load_value(base, e.value_type, i);
+    return;
+  }
+  std::vector<uint32_t> codes(static_cast<size_t>(columns), 0u);
+  const int64_t tile = row / kTileRows, lane = row % kTileRows;
+  uint32_t weight = 1;
+  for (size_t plane = 0; plane < e.plane_count; plane++) {
+    const uint32_t radix = e.radices[plane];
+    const std::byte* base =
+        part.planes[plane] + (tile * words_per_row(e, radix, columns) * kTileRows + lane) * 4;
+    each_digit(e, radix, columns, [&](int64_t column, int64_t byte, int digit) {
+      codes[static_cast<size_t>(column)] +=
+          weight * (load<uint8_t>(base, byte) / power(radix, digit) % radix);
+    });
+    weight *= radix;
+  }
+  const Grouping groups = grouping(e, columns);
+  for (int64_t group = 0; group < groups.count; group++) {
+    const GroupParameters p = group_parameters(part, row, group);
+    const int64_t begin = groups.begin(group);
+    for (int64_t i = begin; i < begin + groups.size(group); i++)
+      out[i] = dequantize(e, p, codes[static_cast<size_t>(i)]);
+  }
+}
+
+}  // namespace sqf
