@@ -1,0 +1,106 @@
+#include "format/directory.hpp"
+
+#include <cstring>
+
+#include "format/rules.hpp"
+
+namespace sqf {
+namespace {
+
+constexpr uint64_t round_up(uint64_t value, uint64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+template <typename T>
+void put(std::vector<std::byte>& out, const T* records, size_t count) {
+  const auto* bytes = reinterpret_cast<const std::byte*>(records);
+  out.insert(out.end(), bytes, bytes + count * sizeof(T));
+  out.resize(round_up(out.size(), 8));
+}
+
+/// Copies `count` records from `at` on; the caller has checked that they are there.
+template <typename T>
+void take(std::span<const std::byte> section, uint64_t& at, uint32_t count, std::vector<T>& out) {
+  out.resize(count);
+  if (count > 0) std::memcpy(out.data(), section.data() + at, count * sizeof(T));
+  at += round_up(count * sizeof(T), 8);
+}
+
+}  // namespace
+
+std::vector<std::byte> serialize(const Directory& d) {
+  DirectoryHeader header = {};
+  header.encoding_count = static_cast<uint32_t>(d.encodings.size());
+  header.input_count = static_cast<uint32_t>(d.inputs.size());
+  header.tensor_count = static_cast<uint32_t>(d.tensors.size());
+  header.part_count = static_cast<uint32_t>(d.parts.size());
+  header.component_count = static_cast<uint32_t>(d.components.size());
+  header.name_bytes = static_cast<uint32_t>(d.names.size());
+  header.encoding_size = sizeof(EncodingRecord);
+  header.input_size = sizeof(InputRecord);
+  header.tensor_size = sizeof(TensorRecord);
+  header.part_size = sizeof(PartRecord);
+  header.component_size = sizeof(ComponentRecord);
+  std::vector<std::byte> out;
+  put(out, &header, 1);
+  put(out, d.encodings.data(), d.encodings.size());
+  put(out, d.inputs.data(), d.inputs.size());
+  put(out, d.tensors.data(), d.tensors.size());
+  put(out, d.parts.data(), d.parts.size());
+  put(out, d.components.data(), d.components.size());
+  put(out, d.names.data(), d.names.size());
+  return out;
+}
+
+Result<Directory> parse_directory(std::span<const std::byte> section) {
+  DirectoryHeader h;
+  if (section.size() < sizeof h)
+    return broken(Rule::directory_size, std::to_string(section.size()) + " bytes");
+  std::memcpy(&h, section.data(), sizeof h);
+  for (uint16_t field : h.reserved)
+    if (field != 0) return broken(Rule::directory_reserved, "in the directory's header");
+  if (h.encoding_size != sizeof(EncodingRecord) || h.input_size != sizeof(InputRecord) ||
+      h.tensor_size != sizeof(TensorRecord) || h.part_size != sizeof(PartRecord) ||
+      h.component_size != sizeof(ComponentRecord))
+    return broken(Rule::directory_size, "a record size differs from version 1's");
+  // Counts are 32-bit and records small: the sum cannot wrap 64 bits.
+  const uint64_t expected = sizeof h + round_up(h.encoding_count * sizeof(EncodingRecord), 8) +
+                            round_up(h.input_count * sizeof(InputRecord), 8) +
+                            round_up(h.tensor_count * sizeof(TensorRecord), 8) +
+                            round_up(h.part_count * sizeof(PartRecord), 8) +
+                            round_up(h.component_count * sizeof(ComponentRecord), 8) +
+                            round_up(h.name_bytes, 8);
+  if (expected != section.size())
+    return broken(Rule::directory_size, "counts imply " + std::to_string(expected) +
+                                            " bytes, the section has " +
+                                            std::to_string(section.size()));
+  if (h.tensor_count > kMaxTensors || h.component_count > kMaxComponents ||
+      h.encoding_count > kMaxEncodings)
+    return broken(Rule::directory_size, "a count is beyond its limit");
+  Directory d;
+  uint64_t at = sizeof h;
+  take(section, at, h.encoding_count, d.encodings);
+  take(section, at, h.input_count, d.inputs);
+  take(section, at, h.tensor_count, d.tensors);
+  take(section, at, h.part_count, d.parts);
+  take(section, at, h.component_count, d.components);
+  d.names.assign(reinterpret_cast<const char*>(section.data() + at), h.name_bytes);
+  for (uint64_t i = at + h.name_bytes; i < section.size(); i++)
+    if (section[i] != std::byte{0}) return broken(Rule::directory_reserved, "after the name pool");
+  return d;
+}
+
+MatrixShape matrix_shape(const TensorRecord& tensor) {
+  MatrixShape m;
+  if (tensor.rank == 3) m.experts = tensor.shape[0];
+  if (tensor.rank >= 2) m.rows = tensor.shape[tensor.rank - 2u];
+  m.columns = tensor.shape[tensor.rank - 1u];
+  return m;
+}
+
+uint64_t part_columns(const Directory& d, const TensorRecord& tensor, const PartRecord& part) {
+  if (tensor.input == kNone) return matrix_shape(tensor).columns;
+  return d.inputs[tensor.input].sets[part.column_set].count;
+}
+
+}  // namespace sqf

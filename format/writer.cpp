@@ -1,0 +1,274 @@
+#include "format/writer.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cassert>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+namespace sqf {
+namespace {
+
+constexpr size_t kBufferBytes = size_t{1} << 20;
+constexpr uint64_t kLargeFile = uint64_t{64} << 20;  // from here on DATA starts at a 2 MiB boundary
+
+bool is_critical(SectionKind kind) {
+  return kind == SectionKind::meta || kind == SectionKind::tdir || kind == SectionKind::chks ||
+         kind == SectionKind::data;
+}
+
+SectionRecord section_record(SectionKind kind, uint64_t offset, uint64_t size) {
+  SectionRecord s = {};
+  s.kind = kind;
+  s.flags = is_critical(kind) ? uint32_t{section_critical} : 0u;
+  s.offset = offset;
+  s.stored_size = s.raw_size = size;
+  return s;
+}
+
+std::span<const std::byte> as_bytes(const std::string& text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+/// Sets component offsets from `begin` on; returns the end.
+uint64_t place_components(Directory& directory, uint64_t begin, uint64_t align) {
+  uint64_t end = begin;
+  for (ComponentRecord& c : directory.components) {
+    c.offset = (end + align - 1) / align * align;
+    end = c.offset + c.size;
+  }
+  return end;
+}
+
+}  // namespace
+
+Error Writer::failed(const char* what) const {
+  return io_error(temporary_.string() + ": " + what + ": " + std::strerror(errno));
+}
+
+Result<Writer> Writer::create(const std::filesystem::path& target, Directory directory,
+                              std::vector<HeadSection> sections, const WriterOptions& options) {
+  Writer w;
+  w.target_ = target;
+  w.replace_ = options.replace;
+  std::error_code ignored;
+  const auto status = std::filesystem::symlink_status(target, ignored);
+  if (std::filesystem::exists(status)) {
+    if (!std::filesystem::is_regular_file(status))
+      return io_error(target.string() + ": not a regular file");
+    if (!options.replace)
+      return io_error(target.string() + ": exists already (--force replaces it)");
+  }
+
+  Header& h = w.header_;
+  h.magic = kMagic;
+  h.major = kMajor;
+  h.minor = kMinor;
+  h.header_size = sizeof(Header);
+  h.section_table_offset = sizeof(Header);
+  h.section_entry_size = sizeof(SectionRecord);
+  h.comp_align_log2 = 6;
+  h.chunk_log2 = 20;
+  h.hash_kind = HashKind::xxh3_64;
+  h.tensor_count = static_cast<uint32_t>(directory.tensors.size());
+
+  const uint64_t data_bytes = place_components(directory, 0, 64);
+  h.data_align_log2 = data_bytes > kLargeFile ? 21 : 12;
+  const uint64_t leaves = (data_bytes + (uint64_t{1} << h.chunk_log2) - 1) >> h.chunk_log2;
+  sections.push_back({SectionKind::tdir, std::string(serialize(directory).size(), '\0')});
+  sections.push_back({SectionKind::chks, std::string(leaves * 8, '\0')});
+  uint64_t end = kFirstSection;
+  for (const HeadSection& s : sections) {
+    if (s.bytes.empty()) continue;
+    const uint64_t start = section_start(h, s.kind, end);
+    w.sections_.push_back(section_record(s.kind, start, s.bytes.size()));
+    end = start + s.bytes.size();
+  }
+  std::erase_if(sections, [](const HeadSection& s) { return s.bytes.empty(); });
+  if (end > kMaxHeadBytes) return usage_error("the head would be longer than 1 GiB");
+  h.head_size = end;
+  const uint64_t data_begin = section_start(h, SectionKind::data, end);
+  h.file_size = place_components(directory, data_begin, 64);
+  w.sections_.push_back(section_record(SectionKind::data, data_begin, h.file_size - data_begin));
+  h.section_count = static_cast<uint32_t>(w.sections_.size());
+  if (auto r = validate_directory(directory, data_begin, h.file_size, 64); !r) return r.error();
+
+  const auto folder = target.has_parent_path() ? target.parent_path() : std::filesystem::path(".");
+  struct statvfs disk = {};
+  if (::statvfs(folder.c_str(), &disk) == 0) {
+    const uint64_t free = static_cast<uint64_t>(disk.f_bavail) * disk.f_frsize;
+    if (free < h.file_size + h.file_size / 100)
+      return io_error(target.string() + ": needs " + std::to_string(h.file_size) +
+                      " bytes, the disk has " + std::to_string(free) + " free");
+  }
+  w.temporary_ = folder / ("." + target.filename().string() + ".tmp-" + std::to_string(::getpid()));
+  w.fd_ = ::open(w.temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (w.fd_ < 0) {
+    Error error = io_error(target.string() + ": cannot write beside it: " + std::strerror(errno));
+    w.temporary_.clear();
+    return error;
+  }
+  // Some file systems cannot preallocate; the size is set all the same, and a full disk is then
+  // found by the write that hits it.
+  const int preallocated = ::posix_fallocate(w.fd_, 0, static_cast<off_t>(h.file_size));
+  if (preallocated == ENOSPC) {
+    errno = ENOSPC;
+    return w.failed("cannot reserve space");
+  }
+  if (preallocated != 0 && ::ftruncate(w.fd_, static_cast<off_t>(h.file_size)) != 0)
+    return w.failed("cannot size");
+  w.contents_ = std::move(sections);
+  w.directory_ = std::move(directory);
+  w.position_ = w.buffer_at_ = data_begin;
+  w.buffer_.reserve(kBufferBytes);
+  return w;
+}
+
+Writer::Writer(Writer&& other) noexcept
+    : target_(std::move(other.target_)),
+      temporary_(std::exchange(other.temporary_, {})),
+      fd_(std::exchange(other.fd_, -1)),
+      replace_(other.replace_),
+      header_(other.header_),
+      sections_(std::move(other.sections_)),
+      contents_(std::move(other.contents_)),
+      directory_(std::move(other.directory_)),
+      component_(other.component_),
+      in_component_(other.in_component_),
+      position_(other.position_),
+      component_hash_(std::move(other.component_hash_)),
+      leaf_hash_(std::move(other.leaf_hash_)),
+      in_leaf_(other.in_leaf_),
+      leaves_(std::move(other.leaves_)),
+      buffer_(std::move(other.buffer_)),
+      buffer_at_(other.buffer_at_) {}
+
+Writer::~Writer() {
+  if (fd_ >= 0) ::close(fd_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+namespace {
+
+/// Writes all bytes at `offset`, over short writes and interrupts.
+bool write_all(int fd, std::span<const std::byte> bytes, uint64_t offset) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    bytes = bytes.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<void> Writer::flush() {
+  if (!write_all(fd_, buffer_, buffer_at_)) return failed("cannot write");
+  buffer_at_ += buffer_.size();
+  buffer_.clear();
+  return {};
+}
+
+Result<void> Writer::put(std::span<const std::byte> bytes) {
+  const uint64_t chunk = uint64_t{1} << header_.chunk_log2;
+  position_ += bytes.size();
+  for (auto rest = bytes; !rest.empty();) {
+    const auto piece = rest.first(std::min<uint64_t>(rest.size(), chunk - in_leaf_));
+    leaf_hash_.update(piece);
+    in_leaf_ += piece.size();
+    if (in_leaf_ == chunk) {
+      leaves_.push_back(leaf_hash_.digest());
+      leaf_hash_.reset();
+      in_leaf_ = 0;
+    }
+    rest = rest.subspan(piece.size());
+  }
+  while (!bytes.empty()) {
+    const auto piece = bytes.first(std::min(bytes.size(), kBufferBytes - buffer_.size()));
+    buffer_.insert(buffer_.end(), piece.begin(), piece.end());
+    bytes = bytes.subspan(piece.size());
+    if (buffer_.size() == kBufferBytes)
+      if (auto r = flush(); !r) return r;
+  }
+  return {};
+}
+
+Result<void> Writer::append(std::span<const std::byte> bytes) {
+  static constexpr std::array<std::byte, 4096> kZeros = {};
+  while (!bytes.empty()) {
+    assert(component_ < directory_.components.size());
+    ComponentRecord& c = directory_.components[component_];
+    if (in_component_ == 0)
+      if (auto r = put(std::span(kZeros).first(c.offset - position_)); !r) return r;
+    const auto piece = bytes.first(std::min<uint64_t>(bytes.size(), c.size - in_component_));
+    component_hash_.update(piece);
+    if (auto r = put(piece); !r) return r;
+    in_component_ += piece.size();
+    bytes = bytes.subspan(piece.size());
+    if (in_component_ == c.size) {
+      c.hash = component_hash_.digest();
+      component_hash_.reset();
+      component_++;
+      in_component_ = 0;
+    }
+  }
+  return {};
+}
+
+Result<void> Writer::finish() {
+  assert(component_ == directory_.components.size());
+  if (auto r = flush(); !r) return r;
+  if (in_leaf_ > 0) leaves_.push_back(leaf_hash_.digest());
+  const auto directory = serialize(directory_);
+  for (HeadSection& s : contents_) {
+    if (s.kind == SectionKind::tdir)
+      std::memcpy(s.bytes.data(), directory.data(), directory.size());
+    if (s.kind == SectionKind::chks)
+      std::memcpy(s.bytes.data(), leaves_.data(), leaves_.size() * 8);
+  }
+  uint64_t leaf_table = 0;
+  for (size_t i = 0; i < contents_.size(); i++) {
+    sections_[i].stored_hash = sections_[i].raw_hash = hash_bytes(as_bytes(contents_[i].bytes));
+    if (contents_[i].kind == SectionKind::chks) leaf_table = sections_[i].stored_hash;
+    if (!write_all(fd_, as_bytes(contents_[i].bytes), sections_[i].offset))
+      return failed("cannot write");
+  }
+  sections_.back().stored_hash = sections_.back().raw_hash = leaf_table;
+  const auto table = std::as_bytes(std::span(sections_));
+  if (!write_all(fd_, table, sizeof(Header))) return failed("cannot write");
+  if (::fsync(fd_) != 0) return failed("cannot sync");
+
+  header_.section_table_hash = hash_bytes(table);
+  header_.complete = kComplete;
+  const auto header = std::as_bytes(std::span(&header_, 1));
+  header_.header_hash = hash_bytes(header.first(sizeof(Header) - 8));
+  if (!write_all(fd_, header, 0)) return failed("cannot write");
+  if (::fsync(fd_) != 0) return failed("cannot sync");
+  if (::close(std::exchange(fd_, -1)) != 0) return failed("cannot close");
+
+  // Without --force a target that has appeared meanwhile stays; file systems that do not know the
+  // flag fall back to a plain rename.
+  const unsigned flags = replace_ ? 0u : static_cast<unsigned>(RENAME_NOREPLACE);
+  int renamed = ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), flags);
+  if (renamed != 0 && errno == EINVAL) renamed = ::rename(temporary_.c_str(), target_.c_str());
+  if (renamed != 0)
+    return io_error(target_.string() + ": cannot put it in place: " + std::strerror(errno));
+  temporary_.clear();
+  const auto folder =
+      target_.has_parent_path() ? target_.parent_path() : std::filesystem::path(".");
+  const int dir = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (dir >= 0) {
+    ::fsync(dir);
+    ::close(dir);
+  }
+  return {};
+}
+
+}  // namespace sqf

@@ -1,0 +1,91 @@
+#pragma once
+// Writes one file, streaming: the sizes of everything are known first, the bytes come once, in
+// order. The target appears whole (temporary beside it, fsync, rename) or not at all.
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "format/directory.hpp"
+#include "format/hash.hpp"
+#include "format/head.hpp"
+
+namespace sqf {
+
+struct HeadSection {
+  SectionKind kind;
+  std::string bytes;
+};
+
+struct WriterOptions {
+  bool replace = false;  ///< an existing target may be replaced (by rename; mappings of it live on)
+};
+
+/// Adds tensors to a directory in the order in which their bytes will stand in the file, and
+/// brings the result into the canonical order of records.
+class DirectoryBuilder {
+ public:
+  uint32_t encoding(const EncodingRecord& record);  ///< index; equal records share one
+  uint32_t input(const InputRecord& record);        ///< index; never shared by value
+  /// A tensor of one part over all columns. Components are laid down here: planes, scales, row
+  /// factors, zeros. `input` may be kNone.
+  void tensor(const std::string& name, std::span<const uint64_t> shape, uint32_t input,
+              const EncodingRecord& encoding, bool bias = false);
+  Directory finish();
+
+ private:
+  uint32_t component(const ComponentShape& shape);
+  struct Named {
+    std::string name;
+    TensorRecord record;
+    PartRecord part;
+  };
+  Directory directory_;
+  std::vector<Named> tensors_;
+};
+
+/// Bytes go in component by component, in directory order, in pieces of any size. Not thread-safe.
+/// A writer destroyed before finish() leaves nothing behind.
+class Writer {
+ public:
+  /// Lays the file out (component offsets are set here), checks free space, creates and sizes the
+  /// temporary. Errors: io (target exists, not writable, disk full: with both sizes), usage.
+  static Result<Writer> create(const std::filesystem::path& target, Directory directory,
+                               std::vector<HeadSection> sections, const WriterOptions& options);
+  Writer(Writer&& other) noexcept;
+  Writer& operator=(Writer&&) = delete;
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+  ~Writer();
+
+  uint64_t file_size() const { return header_.file_size; }
+  /// The next bytes of the components, padding of each included, gaps between them not.
+  Result<void> append(std::span<const std::byte> bytes);
+  /// Precondition: every component is complete. Writes the head, syncs, renames.
+  Result<void> finish();
+
+ private:
+  Writer() = default;
+  Result<void> put(std::span<const std::byte> bytes);
+  Result<void> flush();
+  Error failed(const char* what) const;
+
+  std::filesystem::path target_, temporary_;
+  int fd_ = -1;
+  bool replace_ = false;
+  Header header_ = {};
+  std::vector<SectionRecord> sections_;
+  std::vector<HeadSection> contents_;
+  Directory directory_;
+  size_t component_ = 0;       ///< the one being filled
+  uint64_t in_component_ = 0;  ///< bytes of it so far
+  uint64_t position_ = 0;      ///< file offset of the next byte
+  Hasher component_hash_, leaf_hash_;
+  uint64_t in_leaf_ = 0;
+  std::vector<uint64_t> leaves_;
+  std::vector<std::byte> buffer_;
+  uint64_t buffer_at_ = 0;
+};
+
+}  // namespace sqf
