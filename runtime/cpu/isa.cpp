@@ -1,0 +1,44 @@
+#include "runtime/cpu/isa.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <string_view>
+
+namespace sqf {
+
+Isa detected_isa() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("f16c");
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vnni");
+  if (avx2 && avx512) return Isa::avx512_vnni;
+  if (avx2) return Isa::avx2;
+#endif
+  return Isa::scalar;
+}
+
+Isa best_isa() {
+  const Isa detected = detected_isa();
+  const char* wish = std::getenv("SQF_ISA");
+  if (wish == nullptr) return detected;
+  const std::string_view name = wish;
+  if (name == "scalar") return Isa::scalar;
+  if (name == "avx2") return std::min(detected, Isa::avx2);
+  return detected;
+}
+
+const char* isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::avx2:
+      return "avx2";
+    case Isa::avx512_vnni:
+      return "avx512";
+    default:
+      return "scalar";
+  }
+}
+
+}  // namespace sqf
