@@ -1,6 +1,7 @@
 #include "format/part.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -60,23 +61,38 @@ float dequantize(const EncodingRecord& e, const GroupParameters& p, uint32_t cod
   }
 }
 
-/// Calls put(row in tile, column, digit slot byte, digit index) for each real column of a plane:
-/// the one place that knows where in a tile the digit of (row, column) stands.
+/// Calls visit(word, first column, columns in it) for each word of a row that holds real columns.
+/// With place_of, the one place that knows where in a tile the digit of a column stands.
 template <typename Visit>
-void each_digit(const EncodingRecord& e, uint32_t radix, int64_t columns, Visit visit) {
-  const int per_byte = digits_per_byte(radix);
-  const int64_t per_word = 4 * per_byte;
+void each_word(const EncodingRecord& e, uint32_t radix, int64_t columns, Visit visit) {
+  const int64_t per_word = 4 * digits_per_byte(radix);
   const Grouping groups = grouping(e, columns);
   int64_t word = 0;
   for (int64_t group = 0; group < groups.count; group++) {
-    const int64_t size = groups.size(group);
-    for (int64_t i = 0; i < size; i++) {
-      const int64_t in_word = i % per_word;
-      visit(groups.begin(group) + i, (word + i / per_word) * kTileRows * 4 + in_word % 4,
-            static_cast<int>(in_word / 4));
-    }
+    const int64_t begin = groups.begin(group), size = groups.size(group);
+    for (int64_t i = 0; i < size; i += per_word)
+      visit(word + i / per_word, begin + i, std::min(per_word, size - i));
     word += group_slots(radix, size) / per_word;
   }
+}
+
+/// Which digit of which byte of its word column `i` of the word is.
+struct Place {
+  int digit, byte;
+};
+constexpr Place place_of(int64_t i) {
+  return {static_cast<int>(i / 4), static_cast<int>(i % 4)};
+}
+
+/// Calls visit(column, byte of the plane in row 0 of the tile, digit) for each real column.
+template <typename Visit>
+void each_digit(const EncodingRecord& e, uint32_t radix, int64_t columns, Visit visit) {
+  each_word(e, radix, columns, [&](int64_t word, int64_t first, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+      const Place place = place_of(i);
+      visit(first + i, word * kTileRows * 4 + place.byte, place.digit);
+    }
+  });
 }
 
 uint32_t power(uint32_t radix, int exponent) {
@@ -140,21 +156,35 @@ void unpack_tile(const PartView& part, int64_t tile, uint8_t* codes) {
 
 void pack_tile(const EncodingRecord& e, int64_t columns, int64_t tile, const uint8_t* codes,
                const std::array<std::byte*, kMaxPlanes>& planes) {
-  uint32_t weight = 1;
+  std::vector<uint8_t> lanes(static_cast<size_t>(kTileRows * columns));
+  for (int64_t row = 0; row < kTileRows; row++)
+    for (int64_t k = 0; k < columns; k++)
+      lanes[static_cast<size_t>(k * kTileRows + row)] = codes[row * columns + k];
+  pack_lanes(e, columns, tile, lanes.data(), planes);
+}
+
+void pack_lanes(const EncodingRecord& e, int64_t columns, int64_t tile, const uint8_t* codes,
+                const std::array<std::byte*, kMaxPlanes>& planes) {
+  int shift = 0;  // radices 3 and 5 stand alone, so what precedes a plane is whole bits
   for (size_t plane = 0; plane < e.plane_count; plane++) {
     const uint32_t radix = e.radices[plane];
+    const bool whole_bits = std::has_single_bit(radix);
+    const uint32_t mask = whole_bits ? radix - 1 : 255;
     const int64_t tile_bytes = kTileRows * words_per_row(e, radix, columns) * 4;
     std::byte* base = planes[plane] + tile * tile_bytes;
     std::memset(base, 0, static_cast<size_t>(tile_bytes));
-    each_digit(e, radix, columns, [&](int64_t column, int64_t byte, int digit) {
-      const uint32_t factor = power(radix, digit);
-      for (int64_t row = 0; row < kTileRows; row++) {
-        const uint32_t value = codes[row * columns + column] / weight % radix;
-        std::byte& slot = base[byte + row * 4];
-        slot = static_cast<std::byte>(static_cast<uint32_t>(slot) + value * factor);
+    each_word(e, radix, columns, [&](int64_t word, int64_t first, int64_t count) {
+      std::array<uint32_t, kTileRows> words = {};
+      for (int64_t i = 0; i < count; i++) {
+        const Place place = place_of(i);
+        const uint32_t factor = power(radix, place.digit) << (8 * place.byte);
+        const uint8_t* from = codes + (first + i) * kTileRows;
+        for (size_t row = 0; row < kTileRows; row++)
+          words[row] += (from[row] >> shift & mask) * factor;
       }
+      std::memcpy(base + word * kTileRows * 4, words.data(), sizeof words);
     });
-    weight *= radix;
+    if (whole_bits) shift += std::countr_zero(radix);
   }
 }
 

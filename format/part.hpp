@@ -37,6 +37,10 @@ void unpack_tile(const PartView& part, int64_t tile, uint8_t* codes);
 void pack_tile(const EncodingRecord& encoding, int64_t columns, int64_t tile, const uint8_t* codes,
                const std::array<std::byte*, kMaxPlanes>& planes);
 
+/// The same from codes laid out [columns][16]: the fast way in, 16 rows a step.
+void pack_lanes(const EncodingRecord& encoding, int64_t columns, int64_t tile, const uint8_t* codes,
+                const std::array<std::byte*, kMaxPlanes>& planes);
+
 /// The scale, zero point and minimum of one (row, group): what decode_tile multiplies with.
 struct GroupParameters {
   float scale = 1;    ///< stored scale, times the row factor where there is one

@@ -1,0 +1,61 @@
+#pragma once
+// From f32 rows to stored tiles: ranges, codes, scales and zero points of one tile at a time, and
+// GGUF blocks carried over code for code. Every result is the same bits on every CPU. NaN and
+// infinities are the caller's to refuse: here they are a broken precondition.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "converter/part_buffers.hpp"
+
+namespace sqf {
+
+enum class Range : uint8_t {
+  minmax,  ///< the smallest range that clips no weight
+  search,  ///< the range with the least weighted squared error
+};
+
+struct QuantizeOptions {
+  Range range = Range::search;
+  /// [columns], at least 0: weight of a squared error in that column. Null: all 1. The plain range
+  /// does not look at it.
+  const float* importance = nullptr;
+};
+
+/// What was lost, for the report. Sums over real rows, unweighted, of the values as decoded.
+struct QuantizeStats {
+  double squared_error = 0, energy = 0;
+  int64_t zero_rows = 0;    ///< rows without a nonzero weight
+  int64_t saturated = 0;    ///< scales, minimums or values beyond the largest of their type
+  int64_t underflowed = 0;  ///< groups or values, not zero, that became zero
+
+  void add(const QuantizeStats& other);
+};
+
+/// Quantizes rows [16 tile, 16 tile + real_rows) of an affine part and stores them.
+///   w [real_rows][columns], finite; 1 <= real_rows <= 16, fewer than 16 only in the last tile.
+/// Codes are taken with the scale as stored: round half to even of (w - minimum) / scale, plus the
+/// zero point, clamped. A group of zeros decodes to exact zeros; padding is 0 bytes throughout.
+/// Allocates about 80 bytes a column; different tiles may run on different threads.
+void quantize_tile(const float* w, int64_t tile, int64_t real_rows, const QuantizeOptions& options,
+                   PartBuffers* out, QuantizeStats* stats);
+
+/// Grid real: stores w [rows][columns] as rows [row, row + rows). What f16 cannot hold becomes its
+/// largest value and is counted.
+void store_rows(const float* w, int64_t row, int64_t rows, PartBuffers* out, QuantizeStats* stats);
+
+/// GGUF blocks whose codes and scales this format holds as they are.
+enum class BlockType : uint8_t { q4_0, q4_1, q8_0 };
+
+int64_t block_bytes(BlockType type);  ///< of 32 columns
+
+/// The encoding that decodes to the very values of the blocks.
+EncodingRecord kept_encoding(BlockType type);
+
+/// Carries one tile over. rows[i] points at the columns / 32 blocks of row i of the tile; at most
+/// 16 rows, fewer only in the last tile. Precondition: columns is a multiple of 32.
+void keep_tile(BlockType type, std::span<const std::byte* const> rows, int64_t tile,
+               PartBuffers* out);
+
+}  // namespace sqf

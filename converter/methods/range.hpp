@@ -1,0 +1,61 @@
+#pragma once
+// The range of each group: which scale, zero point and minimum. Sixteen rows at once, in two
+// steps, because the factor of a row depends on all its groups: first the range one would like
+// (any f32 scale), then the best that can be stored.
+
+#include <array>
+#include <cstdint>
+
+#include "converter/methods/lanes.hpp"
+#include "converter/methods/scale_type.hpp"
+
+namespace sqf {
+
+/// What an encoding allows.
+struct RangeRules {
+  ScaleType scale_type;
+  bool row_factor = false;
+  ZeroKind zero = ZeroKind::constant;
+  float top = 0;       ///< largest code
+  float constant = 0;  ///< zero kind constant: the zero point
+};
+RangeRules range_rules(const EncodingRecord& encoding);
+
+/// One group of 16 rows: x [size][16], weight [size].
+struct LaneGroup {
+  const LaneKernels* kernels;
+  const float* x;
+  const float* weight;
+  int64_t size;
+};
+
+/// The smallest range that clips nothing, with a scale of any f32.
+LaneGrid plain_range(const RangeRules& rules, const LaneGroup& group);
+
+/// Starts from the plain range and returns one of no more error.
+LaneGrid search_range(const RangeRules& rules, const LaneGroup& group, const LaneGrid& plain);
+
+/// Factors for rows whose largest |scale| in any group is this; 1 where all are 0.
+Lanes row_factors(const RangeRules& rules, const Lanes& largest);
+
+/// A group as stored: `grid` is what the decoder will use, or a scale of 0 where that is too small
+/// to divide by.
+struct StoredGroup {
+  LaneGrid grid;
+  std::array<uint32_t, kTileRows> scale_bits = {};
+  std::array<uint16_t, kTileRows> minimum_bits = {};
+  std::array<bool, kTileRows> saturated = {}, underflowed = {};
+};
+
+/// Puts one lane on a rung (or the next below whose values stay finite). True: on that rung.
+bool store_lane(const RangeRules& rules, size_t lane, uint32_t index, bool negative, float zero,
+                uint16_t minimum, float factor, StoredGroup* stored);
+
+/// Rounds the plain range to what can be stored without clipping more than the type forces.
+StoredGroup store_plain(const RangeRules& rules, const LaneGrid& plain, const Lanes& factors);
+
+/// The best that can be stored near `wanted`; never worse than the stored plain range.
+StoredGroup store_searched(const RangeRules& rules, const LaneGroup& group, const LaneGrid& plain,
+                           const LaneGrid& wanted, const Lanes& factors);
+
+}  // namespace sqf

@@ -1,0 +1,213 @@
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+#include <span>
+
+#include "converter/methods/range.hpp"
+
+namespace sqf {
+namespace {
+
+// A candidate must win by more than what f32 sums can mistake for a gain.
+constexpr float kGain = 1.0f - 0x1p-16f;
+// Shrunken ranges tried, as multiples of the plain scale: from a little more than it down, by the
+// step that measured best for 1 to 8 bits (fewer codes clip deeper). Least squares does the rest.
+constexpr size_t kSteps = 12;
+constexpr float kFirst = 1.06f;
+constexpr std::array<float, 8> kStep = {0.07f, 0.05f, 0.04f, 0.03f, 0.02f, 0.015f, 0.01f, 0.008f};
+// With a minimum either end moves by itself: 0 to 4 of these shares of the range, half a step
+// between codes but no more than 0.08.
+constexpr int kEndSteps = 4;
+constexpr float kWidestEndStep = 0.08f;
+constexpr int kRefinements = 2, kRoundings = 2;
+
+/// The best grid so far and its error, in units of the plain scale squared.
+struct Best {
+  LaneGrid grid;
+  Lanes error;
+  Lanes unit;  ///< the plain scale; 0 where the search keeps out: nothing to gain, or no room
+};
+
+float relative(float scale, float unit) {
+  return unit > 0 ? scale / unit : 0;
+}
+
+bool integer_zero(const RangeRules& rules) {
+  return rules.zero == ZeroKind::u4 || rules.zero == ZeroKind::u8;
+}
+
+Best start(const LaneGroup& group, const LaneGrid& grid, const LaneGrid& plain) {
+  Best best;
+  best.grid = grid;
+  group.kernels->error(group.x, group.weight, group.size, grid, &best.error);
+  for (size_t lane = 0; lane < kTileRows; lane++) {
+    const float scale = plain.scale[lane];
+    best.unit[lane] = scale > 16 * FLT_MIN && scale < FLT_MAX / 16 ? scale : 0;
+    const float r = relative(grid.scale[lane], best.unit[lane]);
+    // Stored as 0, every weight is lost: whatever has a scale may replace that.
+    best.error[lane] = grid.scale[lane] == 0 ? FLT_MAX : best.error[lane] * r * r;
+  }
+  return best;
+}
+
+/// Takes the lanes in which `grid`, of this error in its own scale squared, is better.
+uint32_t take(const LaneGrid& grid, const Lanes& error, Best* best) {
+  uint32_t taken = 0;
+  for (size_t lane = 0; lane < kTileRows; lane++) {
+    const float r = relative(grid.scale[lane], best->unit[lane]);
+    const float e = error[lane] * r * r;
+    if (r == 0 || !(e < best->error[lane] * kGain)) continue;
+    best->error[lane] = e;
+    best->grid.scale[lane] = grid.scale[lane];
+    best->grid.zero[lane] = grid.zero[lane];
+    best->grid.minimum[lane] = grid.minimum[lane];
+    taken |= 1u << lane;
+  }
+  return taken;
+}
+
+uint32_t offer(const LaneGroup& group, const LaneGrid& grid, Best* best) {
+  Lanes error;
+  group.kernels->error(group.x, group.weight, group.size, grid, &error);
+  return take(grid, error, best);
+}
+
+/// Offers the best of the grid's scale times each factor.
+void offer_scan(const LaneGroup& group, LaneGrid grid, std::span<const float> factors, Best* best) {
+  Lanes error, factor;
+  group.kernels->scan(group.x, group.weight, group.size, grid, factors, &error, &factor);
+  for (size_t lane = 0; lane < kTileRows; lane++) {
+    grid.scale[lane] *= factor[lane];
+    error[lane] /= factor[lane] * factor[lane];
+  }
+  take(grid, error, best);
+}
+
+/// The scale, and the minimum where there is one, that fit the codes of `grid` best.
+LaneGrid least_squares(const RangeRules& rules, const LaneGroup& group, const LaneGrid& grid) {
+  LaneSums sums;
+  group.kernels->sums(group.x, group.weight, group.size, grid, &sums);
+  double n = 0;
+  if (rules.zero == ZeroKind::minimum_f16)
+    for (int64_t k = 0; k < group.size; k++) n += group.weight[k];
+  LaneGrid fitted = grid;
+  for (size_t lane = 0; lane < kTileRows; lane++) {
+    const double pp = sums.pp[lane], tp = sums.tp[lane], p = sums.p[lane], t = sums.t[lane];
+    double slope = pp > 0 ? tp / pp : 1, offset = 0;
+    if (rules.zero == ZeroKind::minimum_f16) {
+      const double spread = n * pp - p * p;
+      if (!(spread > 1e-5 * n * pp)) continue;
+      slope = (n * tp - p * t) / spread;
+      offset = (t - slope * p) / n;
+    }
+    const double scale = grid.scale[lane] * slope;
+    const double minimum = grid.minimum[lane] + grid.scale[lane] * offset;
+    if (!(std::fabs(scale) >= FLT_MIN && std::fabs(scale) <= FLT_MAX / 16)) continue;
+    fitted.scale[lane] = static_cast<float>(scale);
+    fitted.minimum[lane] = static_cast<float>(std::clamp(minimum, -65504.0, 65504.0));
+  }
+  return fitted;
+}
+
+void refine(const RangeRules& rules, const LaneGroup& group, Best* best) {
+  for (int i = 0; i < kRefinements; i++)
+    if (offer(group, least_squares(rules, group, best->grid), best) == 0) break;
+}
+
+void shrink_with_minimum(const RangeRules& rules, const LaneGroup& group, const LaneGrid& plain,
+                         Best* best) {
+  const float step = std::min(0.5f / rules.top, kWidestEndStep);
+  for (int below = 0; below <= kEndSteps; below++) {
+    std::array<float, kEndSteps + 1> factors;
+    for (size_t above = 0; above < factors.size(); above++)
+      factors[above] = 1 - step * (static_cast<float>(below) + static_cast<float>(above));
+    LaneGrid grid = plain;
+    for (size_t lane = 0; lane < kTileRows; lane++)
+      grid.minimum[lane] += plain.scale[lane] * rules.top * step * static_cast<float>(below);
+    offer_scan(group, grid, factors, best);
+  }
+}
+
+void shrink(const RangeRules& rules, const LaneGroup& group, const LaneGrid& plain, Best* best) {
+  const size_t bits = static_cast<size_t>(std::bit_width(static_cast<uint32_t>(rules.top)));
+  std::array<float, 2 * kSteps> factors;
+  for (size_t i = 0; i < kSteps; i++) {
+    factors[i] = kFirst - kStep[bits - 1] * static_cast<float>(i);
+    factors[kSteps + i] = -factors[i];
+  }
+  // Codes run one further down than up: a negative scale turns that round.
+  const bool both = rules.zero == ZeroKind::constant && rules.scale_type.has_sign();
+  offer_scan(group, plain, {factors.data(), both ? 2 * kSteps : kSteps}, best);
+}
+
+/// The zero point one down and one up, the scale fitted again.
+void move_zero(const RangeRules& rules, const LaneGroup& group, Best* best) {
+  for (float by : {-1.0f, 1.0f}) {
+    LaneGrid grid = best->grid;
+    for (float& zero : grid.zero.at) zero = std::clamp(zero + by, 0.0f, rules.top);
+    offer(group, least_squares(rules, group, grid), best);
+  }
+}
+
+/// A stored group in the making.
+struct Storing {
+  StoredGroup group;
+  Best best;
+
+  void offer_stored(const LaneGroup& weights, const StoredGroup& candidate) {
+    const uint32_t taken = offer(weights, candidate.grid, &best);
+    for (size_t lane = 0; lane < kTileRows; lane++) {
+      if ((taken >> lane & 1u) == 0) continue;
+      group.scale_bits[lane] = candidate.scale_bits[lane];
+      group.minimum_bits[lane] = candidate.minimum_bits[lane];
+      group.saturated[lane] = group.underflowed[lane] = false;
+    }
+  }
+};
+
+/// Each lane on the rung nearest to the scale wanted, or `up` above.
+StoredGroup store_near(const RangeRules& rules, const LaneGrid& wanted, const Lanes& factors,
+                       int up) {
+  StoredGroup stored;
+  const ScaleType& type = rules.scale_type;
+  for (size_t lane = 0; lane < kTileRows; lane++) {
+    const float scale = wanted.scale[lane];
+    const int64_t rung = static_cast<int64_t>(type.nearest(std::fabs(scale) / factors[lane])) + up;
+    const int64_t last = static_cast<int64_t>(type.last());
+    store_lane(rules, lane, static_cast<uint32_t>(std::clamp<int64_t>(rung, 0, last)), scale < 0,
+               wanted.zero[lane], f32_to_f16(wanted.minimum[lane]), factors[lane], &stored);
+  }
+  return stored;
+}
+
+}  // namespace
+
+LaneGrid search_range(const RangeRules& rules, const LaneGroup& group, const LaneGrid& plain) {
+  Best best = start(group, plain, plain);
+  if (rules.zero == ZeroKind::minimum_f16)
+    shrink_with_minimum(rules, group, plain, &best);
+  else
+    shrink(rules, group, plain, &best);
+  refine(rules, group, &best);
+  if (integer_zero(rules)) move_zero(rules, group, &best);
+  return best.grid;
+}
+
+StoredGroup store_searched(const RangeRules& rules, const LaneGroup& group, const LaneGrid& plain,
+                           const LaneGrid& wanted, const Lanes& factors) {
+  Storing storing = {store_plain(rules, plain, factors), {}};
+  storing.best = start(group, storing.group.grid, plain);
+  storing.offer_stored(group, store_near(rules, wanted, factors, 0));
+  if (rules.scale_type.is_coarse()) {
+    const LaneGrid from = storing.best.grid;
+    for (int up : {-1, 1}) storing.offer_stored(group, store_near(rules, from, factors, up));
+  }
+  for (int i = 0; i < kRoundings; i++) {
+    const LaneGrid fitted = least_squares(rules, group, storing.best.grid);
+    storing.offer_stored(group, store_near(rules, fitted, factors, 0));
+  }
+  storing.group.grid = storing.best.grid;
+  return storing.group;
+}
+
+}  // namespace sqf
