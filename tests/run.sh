@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, makes the real model that some tests read, and runs every test: release, then
+# with address and undefined-behaviour sanitizers. The last line is "N passed, M failed", summed over both.
+#
+# usage: tests/run.sh [--quick]      --quick leaves the sanitizers out
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. samples/setup.sh
+
+presets="release dev"
+case "${1-}" in
+  "") ;;
+  --quick) presets="release" ;;
+  *)
+    echo "usage: tests/run.sh [--quick]" >&2
+    exit 2
+    ;;
+esac
+
+step "packages"
+install_packages "${build_packages[@]}"
+install_python
+
+step "model"
+fetch_gguf
+venv=build/venv
+if ! $venv/bin/python -c 'import gguf, ml_dtypes, numpy, safetensors' 2>/dev/null; then
+  python3 -m venv $venv
+  $venv/bin/python -m pip install -q numpy gguf safetensors ml_dtypes
+fi
+# The folder is renamed when it is whole, so that an interrupted run leaves none behind.
+if [ ! -d models/smollm2 ]; then
+  rm -rf models/smollm2.part
+  $venv/bin/python bench/make_smollm2.py --gguf models/smollm2.gguf models/smollm2.part
+  mv models/smollm2.part models/smollm2
+fi
+export SQF_SMOLLM2=$PWD/models/smollm2 SQF_SMOLLM2_GGUF=$PWD/models/smollm2.gguf
+
+# An attribute of the <testsuite> element in CTest's JUnit report.
+count() { sed -n "s/^[[:space:]]*$2=\"\([0-9]*\)\".*/\1/p" "$1" | head -n 1; }
+
+passed=0 failed=0 skipped=0
+for preset in $presets; do
+  folder=build
+  [ "$preset" = release ] || folder=build-$preset
+  step "build, $preset"
+  cmake --preset "$preset" -DSQF_TESTS=ON
+  cmake --build "$folder"
+  step "test, $preset"
+  report=$PWD/$folder/tests.xml
+  rm -f "$report"
+  status=0
+  ctest --test-dir "$folder" -j2 --output-on-failure --output-junit "$report" || status=$?
+  tests=$(count "$report" tests)
+  bad=$(count "$report" failures)
+  [ $status -eq 0 ] || [ "$bad" -gt 0 ] || bad=1 # a test that could not be started is no failure in the report
+  not_run=$(($(count "$report" skipped) + $(count "$report" disabled)))
+  passed=$((passed + tests - bad - not_run))
+  failed=$((failed + bad))
+  skipped=$((skipped + not_run))
+done
+
+[ $skipped -eq 0 ] || printf '\n%d skipped' $skipped
+printf '\n%d passed, %d failed\n' $passed $failed
+[ $failed -eq 0 ] && [ $passed -gt 0 ]
