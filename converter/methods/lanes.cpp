@@ -16,6 +16,7 @@ template <int W>
 struct Vector {
   typedef float Float __attribute__((vector_size(W * 4)));
   typedef int32_t Int __attribute__((vector_size(W * 4)));
+  typedef int16_t Short __attribute__((vector_size(W * 2)));
   typedef uint8_t Byte __attribute__((vector_size(W)));
 };
 
@@ -25,6 +26,7 @@ template <int W>
 struct Loops {
   using Float = typename Vector<W>::Float;
   using Int = typename Vector<W>::Int;
+  using Short = typename Vector<W>::Short;
   using Byte = typename Vector<W>::Byte;
 
   [[gnu::always_inline]] static inline void load(const float* from, Float* to) {
@@ -177,7 +179,8 @@ struct Loops {
           there += length * length;
           p += grid.zero;
           const Int whole = __builtin_convertvector(p, Int);
-          const Byte code = __builtin_convertvector(whole, Byte);
+          const Short half = __builtin_convertvector(whole, Short);  // in one step GCC goes scalar
+          const Byte code = __builtin_convertvector(half, Byte);
           std::memcpy(codes + k * kTileRows + lane, &code, sizeof code);
         }
         error += lost;

@@ -9,10 +9,6 @@
 namespace sqf {
 namespace {
 
-// A scale this much above a rung still counts as on it: range / top * top may come back a rounding
-// error high, and weights that were decoded once must find their own scale again.
-constexpr float kAlmost = 1.0f - 0x1p-18f;
-
 float round_even(float v) {
   return (v + 12582912.0f) - 12582912.0f;  // |v| < 2^22
 }
@@ -84,6 +80,17 @@ Lanes row_factors(const RangeRules& rules, const Lanes& largest) {
   return factors;
 }
 
+std::span<const float> factor_choices(const RangeRules& rules) {
+  // Spread over the distance between two rungs: a factor of 2, or of 8/7 at e4m3's top.
+  static constexpr float kE8m0[] = {1.0f, 0.84f, 0.71f, 0.59f};
+  static constexpr float kE4m3[] = {1.0f, 1.02f, 1.04f, 1.06f};
+  static constexpr float kOne[] = {1.0f};
+  if (!rules.row_factor) return kOne;
+  if (rules.scale_type.element == Element::e8m0) return kE8m0;
+  if (rules.scale_type.element == Element::e4m3) return kE4m3;
+  return kOne;
+}
+
 bool store_lane(const RangeRules& rules, size_t lane, uint32_t index, bool negative, float zero,
                 uint16_t minimum, float factor, StoredGroup* stored) {
   const ScaleType& type = rules.scale_type;
@@ -108,10 +115,10 @@ StoredGroup store_plain(const RangeRules& rules, const LaneGrid& plain, const La
   StoredGroup stored;
   const ScaleType& type = rules.scale_type;
   for (size_t lane = 0; lane < kTileRows; lane++) {
-    const float wanted = plain.scale[lane] / factors[lane] * kAlmost;
-    const bool fits = store_lane(rules, lane, type.up(wanted), false, plain.zero[lane],
+    const float wanted = plain.scale[lane] / factors[lane];
+    const bool fits = store_lane(rules, lane, type.covering(wanted), false, plain.zero[lane],
                                  f32_to_f16(plain.minimum[lane]), factors[lane], &stored);
-    stored.saturated[lane] = !fits || wanted > type.value(type.last());
+    stored.saturated[lane] = !fits || wanted * (1.0f - 0x1p-18f) > type.value(type.last());
     stored.underflowed[lane] = plain.scale[lane] > 0 && stored.grid.scale[lane] == 0;
   }
   return stored;

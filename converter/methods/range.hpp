@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 #include "converter/methods/lanes.hpp"
 #include "converter/methods/scale_type.hpp"
@@ -25,8 +26,9 @@ RangeRules range_rules(const EncodingRecord& encoding);
 struct LaneGroup {
   const LaneKernels* kernels;
   const float* x;
-  const float* weight;
+  const float* weight;  ///< null for the plain range
   int64_t size;
+  float weight_sum;
 };
 
 /// The smallest range that clips nothing, with a scale of any f32.
@@ -37,6 +39,9 @@ LaneGrid search_range(const RangeRules& rules, const LaneGroup& group, const Lan
 
 /// Factors for rows whose largest |scale| in any group is this; 1 where all are 0.
 Lanes row_factors(const RangeRules& rules, const Lanes& largest);
+/// Multiples of that factor worth trying: where rungs are far apart, it matters where on them the
+/// scales of a row fall.
+std::span<const float> factor_choices(const RangeRules& rules);
 
 /// A group as stored: `grid` is what the decoder will use, or a scale of 0 where that is too small
 /// to divide by.
@@ -45,6 +50,7 @@ struct StoredGroup {
   std::array<uint32_t, kTileRows> scale_bits = {};
   std::array<uint16_t, kTileRows> minimum_bits = {};
   std::array<bool, kTileRows> saturated = {}, underflowed = {};
+  Lanes error;  ///< of store_searched: weighted, in units of the plain scale squared
 };
 
 /// Puts one lane on a rung (or the next below whose values stay finite). True: on that rung.

@@ -11,9 +11,10 @@ namespace {
 // A candidate must win by more than what f32 sums can mistake for a gain.
 constexpr float kGain = 1.0f - 0x1p-16f;
 // Shrunken ranges tried, as multiples of the plain scale: from a little more than it down, by the
-// step that measured best for 1 to 8 bits (fewer codes clip deeper). Least squares does the rest.
+// step that measured best for 1 to 8 bits (fewer codes clip deeper); as many again below while the
+// last is the best of some row. Least squares does the rest.
 constexpr size_t kSteps = 12;
-constexpr float kFirst = 1.06f;
+constexpr float kFirst = 1.06f, kLast = 0.1f;
 constexpr std::array<float, 8> kStep = {0.07f, 0.05f, 0.04f, 0.03f, 0.02f, 0.015f, 0.01f, 0.008f};
 // With a minimum either end moves by itself: 0 to 4 of these shares of the range, half a step
 // between codes but no more than 0.08.
@@ -38,6 +39,9 @@ bool integer_zero(const RangeRules& rules) {
 
 Best start(const LaneGroup& group, const LaneGrid& grid, const LaneGrid& plain) {
   Best best;
+  // What rounding alone makes of weights that the codes hit exactly: nothing to improve on.
+  const float off = grid.top * 0x1p-21f;
+  const float noise = group.weight_sum * off * off;
   best.grid = grid;
   group.kernels->error(group.x, group.weight, group.size, grid, &best.error);
   for (size_t lane = 0; lane < kTileRows; lane++) {
@@ -45,7 +49,9 @@ Best start(const LaneGroup& group, const LaneGrid& grid, const LaneGrid& plain) 
     best.unit[lane] = scale > 16 * FLT_MIN && scale < FLT_MAX / 16 ? scale : 0;
     const float r = relative(grid.scale[lane], best.unit[lane]);
     // Stored as 0, every weight is lost: whatever has a scale may replace that.
-    best.error[lane] = grid.scale[lane] == 0 ? FLT_MAX : best.error[lane] * r * r;
+    best.error[lane] = grid.scale[lane] == 0       ? FLT_MAX
+                       : best.error[lane] <= noise ? 0
+                                                   : best.error[lane] * r * r;
   }
   return best;
 }
@@ -72,24 +78,25 @@ uint32_t offer(const LaneGroup& group, const LaneGrid& grid, Best* best) {
   return take(grid, error, best);
 }
 
-/// Offers the best of the grid's scale times each factor.
-void offer_scan(const LaneGroup& group, LaneGrid grid, std::span<const float> factors, Best* best) {
+/// Offers the best of the grid's scale times each factor; the lanes whose best is the last one.
+uint32_t offer_scan(const LaneGroup& group, LaneGrid grid, std::span<const float> factors,
+                    Best* best) {
   Lanes error, factor;
   group.kernels->scan(group.x, group.weight, group.size, grid, factors, &error, &factor);
+  uint32_t at_end = 0;
   for (size_t lane = 0; lane < kTileRows; lane++) {
     grid.scale[lane] *= factor[lane];
     error[lane] /= factor[lane] * factor[lane];
+    if (best->unit[lane] > 0 && factor[lane] == factors.back()) at_end |= 1u << lane;
   }
-  take(grid, error, best);
+  return at_end & take(grid, error, best);
 }
 
 /// The scale, and the minimum where there is one, that fit the codes of `grid` best.
 LaneGrid least_squares(const RangeRules& rules, const LaneGroup& group, const LaneGrid& grid) {
   LaneSums sums;
   group.kernels->sums(group.x, group.weight, group.size, grid, &sums);
-  double n = 0;
-  if (rules.zero == ZeroKind::minimum_f16)
-    for (int64_t k = 0; k < group.size; k++) n += group.weight[k];
+  const double n = group.weight_sum;
   LaneGrid fitted = grid;
   for (size_t lane = 0; lane < kTileRows; lane++) {
     const double pp = sums.pp[lane], tp = sums.tp[lane], p = sums.p[lane], t = sums.t[lane];
@@ -130,14 +137,21 @@ void shrink_with_minimum(const RangeRules& rules, const LaneGroup& group, const 
 
 void shrink(const RangeRules& rules, const LaneGroup& group, const LaneGrid& plain, Best* best) {
   const size_t bits = static_cast<size_t>(std::bit_width(static_cast<uint32_t>(rules.top)));
-  std::array<float, 2 * kSteps> factors;
-  for (size_t i = 0; i < kSteps; i++) {
-    factors[i] = kFirst - kStep[bits - 1] * static_cast<float>(i);
-    factors[kSteps + i] = -factors[i];
-  }
+  const float step = kStep[bits - 1];
   // Codes run one further down than up: a negative scale turns that round.
   const bool both = rules.zero == ZeroKind::constant && rules.scale_type.has_sign();
-  offer_scan(group, plain, {factors.data(), both ? 2 * kSteps : kSteps}, best);
+  std::array<float, kSteps> factors;
+  float next = kFirst;
+  for (bool deeper = true; deeper && next > kLast;) {
+    for (float& factor : factors) {
+      factor = std::max(next, kLast);
+      next -= step;
+    }
+    deeper = offer_scan(group, plain, factors, best) != 0;
+    if (!both) continue;
+    for (float& factor : factors) factor = -factor;
+    deeper |= offer_scan(group, plain, factors, best) != 0;
+  }
 }
 
 /// The zero point one down and one up, the scale fitted again.
@@ -207,6 +221,7 @@ StoredGroup store_searched(const RangeRules& rules, const LaneGroup& group, cons
     storing.offer_stored(group, store_near(rules, fitted, factors, 0));
   }
   storing.group.grid = storing.best.grid;
+  storing.group.error = storing.best.error;
   return storing.group;
 }
 

@@ -1,7 +1,7 @@
 // Round to nearest: each weight to the nearest code of its group's range, by itself.
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
-#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -23,13 +23,123 @@ void transpose(const float* w, int64_t rows, int64_t columns, float* x) {
   }
 }
 
-double energy_of(const float* x, int64_t size, size_t lane) {
-  double energy = 0;
-  for (int64_t k = 0; k < size; k++) {
-    const double w = x[static_cast<size_t>(k) * kTileRows + lane];
-    energy += w * w;
+/// One tile's weights and how they fall into groups.
+struct Tile {
+  RangeRules rules;
+  Grouping groups;
+  const LaneKernels* kernels;
+  std::unique_ptr<float[]> x;  ///< [columns][16]
+  std::vector<float> weight;   ///< [columns]; empty for the plain range
+
+  LaneGroup group(size_t index) const {
+    const int64_t begin = groups.begin(static_cast<int64_t>(index));
+    LaneGroup group = {kernels, x.get() + begin * kTileRows, nullptr,
+                       groups.size(static_cast<int64_t>(index)), 0};
+    if (weight.empty()) return group;
+    group.weight = weight.data() + begin;
+    for (int64_t k = 0; k < group.size; k++) group.weight_sum += group.weight[k];
+    return group;
   }
-  return energy;
+};
+
+/// Its groups as stored.
+struct StoredTile {
+  std::vector<StoredGroup> groups;
+  Lanes factors;
+};
+
+Lanes largest_scales(const std::vector<LaneGrid>& grids) {
+  Lanes largest;
+  for (const LaneGrid& grid : grids)
+    for (size_t lane = 0; lane < kTileRows; lane++)
+      largest[lane] = std::max(largest[lane], std::fabs(grid.scale[lane]));
+  return largest;
+}
+
+void copy_lane(const StoredGroup& from, size_t lane, StoredGroup* to) {
+  to->grid.scale[lane] = from.grid.scale[lane];
+  to->grid.zero[lane] = from.grid.zero[lane];
+  to->grid.minimum[lane] = from.grid.minimum[lane];
+  to->scale_bits[lane] = from.scale_bits[lane];
+  to->minimum_bits[lane] = from.minimum_bits[lane];
+  to->saturated[lane] = from.saturated[lane];
+  to->underflowed[lane] = from.underflowed[lane];
+}
+
+StoredTile plain_tile(const Tile& tile) {
+  std::vector<LaneGrid> plain;
+  for (size_t i = 0; i < static_cast<size_t>(tile.groups.count); i++)
+    plain.push_back(plain_range(tile.rules, tile.group(i)));
+  StoredTile stored;
+  stored.factors = row_factors(tile.rules, largest_scales(plain));
+  for (const LaneGrid& grid : plain)
+    stored.groups.push_back(store_plain(tile.rules, grid, stored.factors));
+  return stored;
+}
+
+StoredTile searched_tile(const Tile& tile) {
+  std::vector<LaneGrid> plain, wanted;
+  for (size_t i = 0; i < static_cast<size_t>(tile.groups.count); i++) {
+    plain.push_back(plain_range(tile.rules, tile.group(i)));
+    wanted.push_back(search_range(tile.rules, tile.group(i), plain.back()));
+  }
+  // Each row takes the factor with which all its groups together lose least.
+  std::vector<Lanes> choices;
+  const Lanes factors = row_factors(tile.rules, largest_scales(wanted));
+  for (const float multiple : factor_choices(tile.rules)) {
+    choices.push_back(factors);
+    for (float& factor : choices.back().at) factor *= multiple;
+  }
+  if (choices.size() > 1) choices.push_back(row_factors(tile.rules, largest_scales(plain)));
+
+  StoredTile best;
+  std::array<double, kTileRows> least;
+  for (const Lanes& choice : choices) {
+    std::vector<StoredGroup> groups;
+    std::array<double, kTileRows> error = {};
+    for (size_t i = 0; i < plain.size(); i++) {
+      groups.push_back(store_searched(tile.rules, tile.group(i), plain[i], wanted[i], choice));
+      for (size_t lane = 0; lane < kTileRows; lane++) {
+        const double unit = plain[i].scale[lane];
+        error[lane] += static_cast<double>(groups[i].error[lane]) * unit * unit;
+      }
+    }
+    if (best.groups.empty()) {
+      best = {std::move(groups), choice};
+      least = error;
+      continue;
+    }
+    for (size_t lane = 0; lane < kTileRows; lane++) {
+      if (!(error[lane] < least[lane])) continue;
+      least[lane] = error[lane];
+      best.factors[lane] = choice[lane];
+      for (size_t i = 0; i < groups.size(); i++) copy_lane(groups[i], lane, &best.groups[i]);
+    }
+  }
+  return best;
+}
+
+struct Loss {
+  double error = 0, energy = 0;
+};
+
+/// Of one group in one row. The kernel's sums are in units of the scale, which is too small for
+/// them where it is 0 or was clamped far below the weights: those are summed again, slowly.
+Loss loss_of(const LaneGroup& group, const LaneGrid& grid, const uint8_t* codes, size_t lane,
+             const LaneLoss& sums) {
+  const double scale = grid.scale[lane];
+  const double unit = scale * scale;
+  if (sums.energy[lane] > 0 && sums.energy[lane] <= FLT_MAX)
+    return {sums.error[lane] * unit, sums.energy[lane] * unit};
+  Loss loss;
+  for (size_t k = 0; k < static_cast<size_t>(group.size); k++) {
+    const double w = group.x[k * kTileRows + lane];
+    const double level = static_cast<double>(codes[k * kTileRows + lane]) - grid.zero[lane];
+    const double off = w - (scale * level + grid.minimum[lane]);
+    loss.error += off * off;
+    loss.energy += w * w;
+  }
+  return loss;
 }
 
 }  // namespace
@@ -42,73 +152,48 @@ void QuantizeStats::add(const QuantizeStats& other) {
   underflowed += other.underflowed;
 }
 
-void quantize_tile(const float* w, int64_t tile, int64_t real_rows, const QuantizeOptions& options,
-                   PartBuffers* out, QuantizeStats* stats) {
-  const EncodingRecord& encoding = out->encoding;
+void quantize_tile(const float* w, int64_t tile_index, int64_t real_rows,
+                   const QuantizeOptions& options, PartBuffers* out, QuantizeStats* stats) {
   const int64_t columns = out->columns;
-  const RangeRules rules = range_rules(encoding);
-  const Grouping groups = grouping(encoding, columns);
-  const LaneKernels& kernels = lane_kernels().back();
+  const size_t lanes = static_cast<size_t>(columns * kTileRows);
+  Tile tile = {range_rules(out->encoding),
+               grouping(out->encoding, columns),
+               &lane_kernels().back(),
+               std::make_unique_for_overwrite<float[]>(lanes),
+               {}};
+  transpose(w, real_rows, columns, tile.x.get());
   const bool search = options.range == Range::search;
+  if (search && options.importance != nullptr)
+    tile.weight.assign(options.importance, options.importance + columns);
+  else if (search)
+    tile.weight.assign(static_cast<size_t>(columns), 1.0f);
+  const StoredTile stored = search ? searched_tile(tile) : plain_tile(tile);
 
-  const auto x = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(columns * kTileRows));
-  transpose(w, real_rows, columns, x.get());
-  std::vector<float> ones;
-  const float* weight = options.importance;
-  if (search && weight == nullptr) {
-    ones.assign(static_cast<size_t>(columns), 1.0f);
-    weight = ones.data();
-  }
-  const auto group_at = [&](int64_t group) {
-    const int64_t begin = groups.begin(group);
-    return LaneGroup{&kernels, x.get() + begin * kTileRows, search ? weight + begin : nullptr,
-                     groups.size(group)};
-  };
-
-  std::vector<LaneGrid> plain(static_cast<size_t>(groups.count)), wanted;
-  if (search) wanted.resize(plain.size());
-  Lanes largest;
-  for (int64_t i = 0; i < groups.count; i++) {
-    const size_t at = static_cast<size_t>(i);
-    plain[at] = plain_range(rules, group_at(i));
-    if (search) wanted[at] = search_range(rules, group_at(i), plain[at]);
-    const LaneGrid& grid = search ? wanted[at] : plain[at];
-    for (size_t lane = 0; lane < kTileRows; lane++)
-      largest[lane] = std::max(largest[lane], std::fabs(grid.scale[lane]));
-  }
-  const Lanes factors = row_factors(rules, largest);
-  TileStore store(tile, real_rows, out);
-  if (encoding.row_factor) store.row_factors(factors);
-
+  TileStore store(tile_index, real_rows, out);
+  if (tile.rules.row_factor) store.row_factors(stored.factors);
+  const auto codes = std::make_unique_for_overwrite<uint8_t[]>(lanes);
   std::array<double, kTileRows> energy = {};
-  const auto codes =
-      std::make_unique_for_overwrite<uint8_t[]>(static_cast<size_t>(columns * kTileRows));
-  for (int64_t i = 0; i < groups.count; i++) {
-    const size_t at = static_cast<size_t>(i);
-    const LaneGroup group = group_at(i);
-    const StoredGroup stored = search ? store_searched(rules, group, plain[at], wanted[at], factors)
-                                      : store_plain(rules, plain[at], factors);
-    store.parameters(i, stored);
-    LaneLoss loss;
-    kernels.encode(group.x, group.size, stored.grid, codes.get() + groups.begin(i) * kTileRows,
-                   &loss);
+  for (size_t i = 0; i < stored.groups.size(); i++) {
+    const LaneGroup group = tile.group(i);
+    const StoredGroup& parameters = stored.groups[i];
+    store.parameters(static_cast<int64_t>(i), parameters);
+    uint8_t* const group_codes =
+        codes.get() + tile.groups.begin(static_cast<int64_t>(i)) * kTileRows;
+    LaneLoss sums;
+    group.kernels->encode(group.x, group.size, parameters.grid, group_codes, &sums);
     for (size_t lane = 0; lane < static_cast<size_t>(real_rows); lane++) {
-      const double unit = static_cast<double>(stored.grid.scale[lane]) *
-                          static_cast<double>(stored.grid.scale[lane]);
-      // A group on scale 0 is constant, or its weights are too small and were lost.
-      const double there =
-          unit > 0 ? loss.energy[lane] * unit : energy_of(group.x, group.size, lane);
-      energy[lane] += there;
-      stats->squared_error += stored.underflowed[lane] ? there : loss.error[lane] * unit;
-      stats->saturated += stored.saturated[lane];
-      stats->underflowed += stored.underflowed[lane];
+      const Loss loss = loss_of(group, parameters.grid, group_codes, lane, sums);
+      energy[lane] += loss.energy;
+      stats->squared_error += loss.error;
+      stats->saturated += parameters.saturated[lane];
+      stats->underflowed += parameters.underflowed[lane];
     }
   }
+  store.codes(codes.get());
   for (size_t lane = 0; lane < static_cast<size_t>(real_rows); lane++) {
     stats->energy += energy[lane];
     stats->zero_rows += energy[lane] == 0;
   }
-  store.codes(codes.get());
 }
 
 }  // namespace sqf

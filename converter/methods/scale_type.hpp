@@ -72,6 +72,7 @@ struct ScaleType {
 
   /// Largest rung not above v >= 0.
   uint32_t floor(float v) const {
+    if (!(v > 0)) return 0;  // a range of zeros may come as -0
     if (v >= value(last())) return last();
     uint32_t guess = 0;
     switch (element) {
@@ -102,6 +103,13 @@ struct ScaleType {
   uint32_t up(float v) const {
     const uint32_t index = floor(v);
     return index < last() && value(index) < v ? index + 1 : index;
+  }
+
+  /// The rung for a range of v that is not to clip. A v that is above a rung by no more than the
+  /// rounding of range / codes can put it there counts as on it: weights that were decoded once
+  /// find their own scale again. All rungs but those of f32 are much further apart than that.
+  uint32_t covering(float v) const {
+    return element == Element::f32 ? floor(v) : up(v * (1.0f - 0x1p-18f));
   }
 
   uint32_t nearest(float v) const {

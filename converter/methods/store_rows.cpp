@@ -8,20 +8,23 @@ namespace sqf {
 namespace {
 
 struct Stored {
-  uint32_t bits;
+  uint16_t bits;
   float value;
+  bool saturated;
 };
 
-Stored f16_stored(float w) {
-  // 65520 is where rounding would give infinity.
-  const uint16_t bits = std::fabs(w) < 65520.0f ? f32_to_f16(w) : w < 0 ? 0xfbff : 0x7bff;
-  return {bits, f16_to_f32(bits)};
+Stored store_f16(float w) {
+  // From 65520 on, rounding would give infinity.
+  const bool saturated = std::fabs(w) >= 65520.0f;
+  const uint16_t bits = !saturated ? f32_to_f16(w) : w < 0 ? 0xfbff : 0x7bff;
+  return {bits, f16_to_f32(bits), saturated};
 }
 
-Stored bf16_stored(float w) {
+Stored store_bf16(float w) {
   uint16_t bits = f32_to_bf16(w);
-  if ((bits & 0x7fff) == 0x7f80) bits--;
-  return {bits, bf16_to_f32(bits)};
+  const bool saturated = (bits & 0x7fff) == 0x7f80;
+  if (saturated) bits--;
+  return {bits, bf16_to_f32(bits), saturated};
 }
 
 }  // namespace
@@ -38,13 +41,11 @@ void store_rows(const float* w, int64_t row, int64_t rows, PartBuffers* out, Qua
     for (size_t k = 0; k < columns; k++) {
       energy += static_cast<double>(from[k]) * static_cast<double>(from[k]);
       if (type == Element::f32) continue;
-      const Stored stored = type == Element::f16 ? f16_stored(from[k]) : bf16_stored(from[k]);
-      const auto bits = static_cast<uint16_t>(stored.bits);
-      std::memcpy(to + k * size, &bits, sizeof bits);
+      const Stored stored = type == Element::f16 ? store_f16(from[k]) : store_bf16(from[k]);
+      std::memcpy(to + k * size, &stored.bits, sizeof stored.bits);
       const double error = static_cast<double>(from[k]) - static_cast<double>(stored.value);
       stats->squared_error += error * error;
-      stats->saturated += std::fabs(from[k]) > std::fabs(stored.value) &&
-                          (bits & 0x7fff) == (type == Element::f16 ? 0x7bff : 0x7f7f);
+      stats->saturated += stored.saturated;
       stats->underflowed += from[k] != 0 && stored.value == 0;
     }
     if (type == Element::f32) std::memcpy(to, from, columns * size);
