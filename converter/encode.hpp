@@ -37,7 +37,7 @@ struct QuantizeStats {
 ///   w [real_rows][columns], finite; 1 <= real_rows <= 16, fewer than 16 only in the last tile.
 /// Codes are taken with the scale as stored: round half to even of (w - minimum) / scale, plus the
 /// zero point, clamped. A group of zeros decodes to exact zeros; padding is 0 bytes throughout.
-/// Allocates about 80 bytes a column; different tiles may run on different threads.
+/// Allocates about 150 bytes a column; different tiles may run on different threads.
 void quantize_tile(const float* w, int64_t tile, int64_t real_rows, const QuantizeOptions& options,
                    PartBuffers* out, QuantizeStats* stats);
 
