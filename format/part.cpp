@@ -49,15 +49,19 @@ float minifloat_value(const EncodingRecord& e, uint32_t code) {
   return negative ? -value : value;
 }
 
-float dequantize(const EncodingRecord& e, const GroupParameters& p, uint32_t code) {
-  switch (e.grid) {
-    case Grid::affine:
-      if (e.zero == ZeroKind::minimum_f16) return p.scale * static_cast<float>(code) + p.minimum;
-      return p.scale * static_cast<float>(static_cast<int32_t>(code) - p.zero);
-    case Grid::minifloat:
-      return p.scale * minifloat_value(e, code);
-    default:
-      return p.scale * e.levels[code];
+/// Decodes the codes of one row and group.
+template <typename Code>
+void dequantize(const EncodingRecord& e, const GroupParameters& p, const Code* codes, int64_t count,
+                float* out) {
+  if (e.grid == Grid::affine && e.zero == ZeroKind::minimum_f16) {
+    for (int64_t i = 0; i < count; i++) out[i] = p.scale * static_cast<float>(codes[i]) + p.minimum;
+  } else if (e.grid == Grid::affine) {
+    for (int64_t i = 0; i < count; i++)
+      out[i] = p.scale * static_cast<float>(static_cast<int32_t>(codes[i]) - p.zero);
+  } else if (e.grid == Grid::minifloat) {
+    for (int64_t i = 0; i < count; i++) out[i] = p.scale * minifloat_value(e, codes[i]);
+  } else {
+    for (int64_t i = 0; i < count; i++) out[i] = p.scale * e.levels[codes[i]];
   }
 }
 
@@ -95,10 +99,41 @@ void each_digit(const EncodingRecord& e, uint32_t radix, int64_t columns, Visit 
   });
 }
 
-uint32_t power(uint32_t radix, int exponent) {
+constexpr uint32_t power(uint32_t radix, int exponent) {
   uint32_t value = 1;
   for (int i = 0; i < exponent; i++) value *= radix;
   return value;
+}
+
+/// digits[d][byte]: divisions by a radix known only at run time are most of an unpacking's cost.
+using DigitTable = std::array<std::array<uint8_t, 256>, 8>;
+
+constexpr DigitTable make_digits(uint32_t radix) {
+  DigitTable table = {};
+  for (int digit = 0; digit < digits_per_byte(radix); digit++)
+    for (uint32_t byte = 0; byte < 256; byte++)
+      table[static_cast<size_t>(digit)][byte] =
+          static_cast<uint8_t>(byte / power(radix, digit) % radix);
+  return table;
+}
+
+const DigitTable& digits_of(uint32_t radix) {
+  static constexpr DigitTable kTables[] = {make_digits(2), make_digits(3),  make_digits(4),
+                                           make_digits(5), make_digits(16), make_digits(256)};
+  switch (radix) {
+    case 2:
+      return kTables[0];
+    case 3:
+      return kTables[1];
+    case 4:
+      return kTables[2];
+    case 5:
+      return kTables[3];
+    case 16:
+      return kTables[4];
+    default:
+      return kTables[5];
+  }
 }
 
 }  // namespace
@@ -142,12 +177,12 @@ void unpack_tile(const PartView& part, int64_t tile, uint8_t* codes) {
     const uint32_t radix = e.radices[plane];
     const std::byte* base =
         part.planes[plane] + tile * kTileRows * words_per_row(e, radix, columns) * 4;
+    const DigitTable& digits = digits_of(radix);
     each_digit(e, radix, columns, [&](int64_t column, int64_t byte, int digit) {
-      const uint32_t divisor = power(radix, digit);
+      const auto& table = digits[static_cast<size_t>(digit)];
       for (int64_t row = 0; row < kTileRows; row++) {
-        const uint32_t value = load<uint8_t>(base, byte + row * 4) / divisor % radix;
         uint8_t& code = codes[row * columns + column];
-        code = static_cast<uint8_t>(code + weight * value);
+        code = static_cast<uint8_t>(code + weight * table[load<uint8_t>(base, byte + row * 4)]);
       }
     });
     weight *= radix;
@@ -212,8 +247,7 @@ void decode_tile(const PartView& part, int64_t tile, float* out) {
     for (int64_t group = 0; group < groups.count; group++) {
       const GroupParameters p = group_parameters(part, first + row, group);
       const int64_t begin = row * columns + groups.begin(group);
-      for (int64_t i = begin; i < begin + groups.size(group); i++)
-        out[i] = dequantize(e, p, codes[static_cast<size_t>(i)]);
+      dequantize(e, p, codes.data() + begin, groups.size(group), out + begin);
     }
   }
 }
@@ -234,9 +268,10 @@ void decode_row(const PartView& part, int64_t row, float* out) {
     const uint32_t radix = e.radices[plane];
     const std::byte* base =
         part.planes[plane] + (tile * words_per_row(e, radix, columns) * kTileRows + lane) * 4;
+    const DigitTable& digits = digits_of(radix);
     each_digit(e, radix, columns, [&](int64_t column, int64_t byte, int digit) {
       codes[static_cast<size_t>(column)] +=
-          weight * (load<uint8_t>(base, byte) / power(radix, digit) % radix);
+          weight * digits[static_cast<size_t>(digit)][load<uint8_t>(base, byte)];
     });
     weight *= radix;
   }
@@ -244,8 +279,7 @@ void decode_row(const PartView& part, int64_t row, float* out) {
   for (int64_t group = 0; group < groups.count; group++) {
     const GroupParameters p = group_parameters(part, row, group);
     const int64_t begin = groups.begin(group);
-    for (int64_t i = begin; i < begin + groups.size(group); i++)
-      out[i] = dequantize(e, p, codes[static_cast<size_t>(i)]);
+    dequantize(e, p, codes.data() + begin, groups.size(group), out + begin);
   }
 }
 
