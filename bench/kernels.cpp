@@ -1,16 +1,19 @@
 // How near the kernels come to the machine: one token against a plain read of as many bytes in the
 // same run (memory decides), many tokens in operations per second (the multiplier decides).
 //
-//   sqf_bench_kernels [megabytes] [filter]     weights per matrix, 128 unless told; all or matching
+//   sqf_bench_kernels [--cpu] [megabytes] [filter]
+//
+// --cpu: one thread, by processor time instead of the clock, for a machine that others use too.
+// megabytes: weights per matrix, 128 unless told. filter: only encodings whose name contains it.
 //
 // Medians of repeated runs; the read and the kernel take turns, since other work on the machine
 // moves both. An operation is a multiplication or an addition: 2 per weight and token.
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <random>
 #include <string>
 #include <vector>
@@ -25,8 +28,13 @@ namespace {
 constexpr int64_t kColumns = 2048;
 constexpr int kRepeats = 9;
 
+bool use_cpu_time = false;
+
+/// Seconds of the clock, or of the processors this process had: what others run then counts less.
 double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  timespec time;
+  clock_gettime(use_cpu_time ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
 }
 
 double median(std::vector<double> values) {
@@ -102,10 +110,11 @@ class Stream {
       pool->run([&](int share, int shares) {
         const int64_t begin = words_ * share / shares / 64 * 64;
         const int64_t end = words_ * (share + 1) / shares / 64 * 64;
-        uint64_t sums[64] = {};  // eight vectors of 64 bytes, or more of what the compiler has
-        for (int64_t i = begin; i < end; i += 64) {
+        uint64_t sums[16] = {};  // 8 vectors of the baseline
+        for (int64_t i = begin; i < end; i += 16) {
           __builtin_prefetch(memory_ + i + 512);
-          for (int64_t k = 0; k < 64; k++) sums[k] += memory_[i + k];
+          __builtin_prefetch(memory_ + i + 520);
+          for (int64_t k = 0; k < 16; k++) sums[k] += memory_[i + k];
         }
         uint64_t sum = 0;
         for (uint64_t s : sums) sum += s;
@@ -168,15 +177,15 @@ void bench_one(const Case& c, int threads, Isa isa, int64_t bytes, Stream* strea
   std::vector<float> y(static_cast<size_t>(m.view.rows));
 
   quantize_input(isa, x.data(), 1, kColumns, c.encoding.group, &input);
-  std::vector<double> kernel, read;
+  std::vector<double> rates, read_rates, shares;
   for (int i = 0; i < kRepeats; i++) {
-    read.push_back(stream->seconds(&pool));
-    kernel.push_back(timed([&] { product(&pool, isa, m, input, &y); }));
+    read_rates.push_back(static_cast<double>(stream->bytes()) / stream->seconds(&pool) * 1e-9);
+    const double seconds = timed([&] { product(&pool, isa, m, input, &y); });
+    rates.push_back(static_cast<double>(m.bytes) / seconds * 1e-9);
+    shares.push_back(100 * rates.back() / read_rates.back());
   }
-  const double read_rate = static_cast<double>(stream->bytes()) / median(read) * 1e-9;
-  const double rate = static_cast<double>(m.bytes) / median(kernel) * 1e-9;
-  std::printf("%-22s %d  %6.1f %6.1f %4.0f %%  ", c.name, threads, rate, read_rate,
-              100 * rate / read_rate);
+  std::printf("%-22s %d  %6.1f %6.1f %4.0f %%  ", c.name, threads, median(rates),
+              median(read_rates), median(shares));
 
   // Prefill of a matrix of ordinary size, whose codes come from the cache or from memory.
   const Matrix layer = make(c.encoding, std::min<int64_t>(bytes, 8 << 20));
@@ -197,6 +206,11 @@ void bench_one(const Case& c, int threads, Isa isa, int64_t bytes, Stream* strea
 }  // namespace sqf
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string(argv[1]) == "--cpu") {
+    sqf::use_cpu_time = true;
+    argv++;
+    argc--;
+  }
   const int64_t megabytes = argc > 1 ? std::max(std::atoi(argv[1]), 1) : 128;
   const std::string filter = argc > 2 ? argv[2] : "";
   const sqf::Isa isa = sqf::best_isa();
@@ -207,7 +221,9 @@ int main(int argc, char** argv) {
               "GOP/s of 1, 4, 16, 128, 512 tokens");
   for (const sqf::Case& c : sqf::cases()) {
     if (std::string(c.name).find(filter) == std::string::npos) continue;
-    for (const int threads : {1, 2}) sqf::bench_one(c, threads, isa, megabytes << 20, &stream);
+    for (const int threads : {1, 2})
+      if (threads == 1 || !sqf::use_cpu_time)
+        sqf::bench_one(c, threads, isa, megabytes << 20, &stream);
   }
   return 0;
 }

@@ -104,9 +104,13 @@ void matmul(Isa isa, const PartView& part, const QuantizedInput& input, int64_t 
     job.y = y;
     job.y_stride = stride;
     const int64_t tail_bytes = kMaxPlanes * 512;
-    const int64_t codes = 2 * kTileRows * (job.chunk_segments * job.segment_slots + 32);
-    job.tail_block = reinterpret_cast<uint8_t*>(scratch.reserve(tail_bytes + codes));
+    const int64_t codes = 4 * kTileRows * (job.chunk_segments * job.segment_slots + 32);
+    // As many tokens at a time as leave half of a 1 MiB cache to the codes.
+    job.token_block = std::clamp<int64_t>((int64_t{1} << 19) / input.stride, 24, 240);
+    const int64_t results = std::min(job.token_block, input.tokens) * kResultBytes;
+    job.tail_block = reinterpret_cast<uint8_t*>(scratch.reserve(tail_bytes + codes + results));
     job.scratch = job.tail_block + tail_bytes;
+    job.results = reinterpret_cast<float*>(job.scratch + codes);
     return isa == Isa::avx2 ? matmul_avx2(job) : matmul_avx512(job);
   }
 #endif

@@ -11,7 +11,7 @@ struct Avx512 {
   using I = __m512i;
   using F = __m512;
   static constexpr int kLanes = 16;
-  static constexpr int kDirectTokens = 2, kDirectMax = 4;
+  static constexpr int kDirectTokens = 4, kDirectMax = 5;
   static constexpr int kDenseTokens = 6,
                        kRowTokens = 4;  // 12 sums and 12 results of the 32 registers
 

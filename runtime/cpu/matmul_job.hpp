@@ -41,6 +41,8 @@ struct MatmulJob {
 
   uint8_t* scratch = nullptr;  ///< codes of two tiles, one byte each, for chunk_segments segments
   int64_t chunk_segments = 0;  ///< at most kChunkSegments
+  float* results = nullptr;    ///< kResultBytes per token of a block
+  int64_t token_block = 0;     ///< tokens at a time
   int64_t tile_begin = 0, tile_end = 0;
   float* y = nullptr;  ///< [token][y_stride]
   int64_t y_stride = 0;
@@ -49,6 +51,7 @@ struct MatmulJob {
 /// Segments whose scales and codes are expanded at a time, and the columns aimed at.
 inline constexpr int64_t kChunkSegments = 32;
 inline constexpr int64_t kChunkColumns = 512;
+inline constexpr int64_t kResultBytes = 4 * 64;
 
 void matmul_avx2(const MatmulJob& job);
 void matmul_avx512(const MatmulJob& job);

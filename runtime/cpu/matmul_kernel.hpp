@@ -107,8 +107,8 @@ struct Kernels {
     zeros_with(j, tile, first, count, out, [=](int64_t, int) { return constant; });
   }
 
-  static void expand(const MatmulJob& j, int64_t tile, int64_t first, int64_t count,
-                     TileParameters* out) {
+  [[gnu::noinline]] static void expand(const MatmulJob& j, int64_t tile, int64_t first,
+                                       int64_t count, TileParameters* out) {
     expand_scales(j, tile, first, count, out);
     expand_zeros(j, tile, first, count, out);
   }
@@ -128,7 +128,7 @@ struct Kernels {
   }
 
   /// The last block where some plane ends within it: copied and filled with zeros.
-  static Block tail_of(const MatmulJob& j, int64_t tile) {
+  [[gnu::noinline]] static Block tail_of(const MatmulJob& j, int64_t tile) {
     const Block end = block_at(j, tile, j.full_blocks);
     Block b;
     for (int p = 0; p < j.plane_count; p++) {
@@ -315,8 +315,9 @@ struct Kernels {
   static void direct(const MatmulJob& j) {
     for (int64_t tile = j.tile_begin; tile < j.tile_end; tile++) {
       int64_t token = 0;
-      for (; j.tokens - token >= V::kDirectTokens; token += V::kDirectTokens)
-        direct_tile<Width, V::kDirectTokens>(j, tile, token);
+      if constexpr (V::kDirectTokens >= 4)
+        for (; j.tokens - token >= 4; token += 4) direct_tile<Width, 4>(j, tile, token);
+      for (; j.tokens - token >= 2; token += 2) direct_tile<Width, 2>(j, tile, token);
       for (; token < j.tokens; token++) direct_tile<Width, 1>(j, tile, token);
     }
   }
@@ -379,19 +380,19 @@ struct Kernels {
   struct Chunk {
     const uint8_t* codes[kStrips];
     const TileParameters* parameters[kStrips];
-    int lane[kStrips];  ///< first row within its tile
-    int64_t row[kStrips];
+    int lane[kStrips];     ///< first row within its tile
     int64_t first, count;  ///< segments
+    int64_t token;         ///< that job.results begin with
   };
 
   template <int Strips, int Tokens, int Run>
   static void dense_tokens(const MatmulJob& j, const Chunk& c, int64_t token) {
+    float* results = j.results + (token - c.token) * kStrips * V::kLanes;
     F y[Strips][Tokens];
     for (int s = 0; s < Strips; s++)
       for (int t = 0; t < Tokens; t++)
-        y[s][t] = c.first == 0
-                      ? V::broadcast(0.0f)
-                      : V::load_rows(j.y + (token + t) * j.y_stride + c.row[s], j.rows - c.row[s]);
+        y[s][t] =
+            c.first == 0 ? V::broadcast(0.0f) : V::load_f(results + (t * kStrips + s) * V::kLanes);
     const uint8_t* codes[Strips];
     for (int s = 0; s < Strips; s++) codes[s] = c.codes[s];
     const int8_t* x = j.q + token * j.stride + c.first * j.segment_slots;
@@ -423,8 +424,7 @@ struct Kernels {
       }
     }
     for (int s = 0; s < Strips; s++)
-      for (int t = 0; t < Tokens; t++)
-        V::store_rows(j.y + (token + t) * j.y_stride + c.row[s], j.rows - c.row[s], y[s][t]);
+      for (int t = 0; t < Tokens; t++) V::store_f(results + (t * kStrips + s) * V::kLanes, y[s][t]);
   }
 
   /// Tokens [begin, end) by kDenseTokens, the last two runs evened out.
@@ -451,6 +451,7 @@ struct Kernels {
     for (int64_t first = 0; first < j.segments; first += j.chunk_segments) {
       Chunk c;
       c.first = first;
+      c.token = begin;
       c.count = j.segments - first < j.chunk_segments ? j.segments - first : j.chunk_segments;
       const int64_t slots = first + c.count == j.segments ? j.slots - first * j.segment_slots
                                                           : c.count * j.segment_slots;
@@ -463,18 +464,22 @@ struct Kernels {
           c.codes[s] = codes + h * 4 * V::kLanes;
           c.parameters[s] = &parameters[i];
           c.lane[s] = h * V::kLanes;
-          c.row[s] = (tile + i) * kTileRows + c.lane[s];
         }
       }
       dense_chunk<Strips, Run>(j, c, begin, end);
     }
+    for (int64_t token = begin; token < end; token++)
+      for (int s = 0; s < Strips; s++) {
+        const int64_t row = tile * kTileRows + s * V::kLanes;
+        V::store_rows(j.y + token * j.y_stride + row, j.rows - row,
+                      V::load_f(j.results + ((token - begin) * kStrips + s) * V::kLanes));
+      }
   }
 
   template <int Run>
   static void dense(const MatmulJob& j) {
     // As many tokens at a time as leave half of a 1 MiB cache to their codes.
-    int64_t block = (int64_t{1} << 19) / j.stride / V::kDenseTokens * V::kDenseTokens;
-    if (block < 4 * V::kDenseTokens) block = 4 * V::kDenseTokens;
+    const int64_t block = j.token_block / V::kDenseTokens * V::kDenseTokens;
     for (int64_t begin = 0; begin < j.tokens; begin += block) {
       const int64_t end = j.tokens - begin < block ? j.tokens : begin + block;
       int64_t tile = j.tile_begin;
