@@ -68,9 +68,6 @@ struct Avx2 {
     if (rows >= 8) return _mm256_storeu_ps(p, v);
     _mm256_maskstore_ps(p, rows_mask(rows), v);
   }
-  static F load_rows(const float* p, int64_t rows) {
-    return rows >= 8 ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, rows_mask(rows));
-  }
 
   static I zero_pair(I zero) { return _mm256_or_si256(zero, _mm256_slli_epi32(zero, 23)); }
   static I multiply_pairs(I pairs, int32_t correction) {

@@ -65,9 +65,6 @@ struct Avx512 {
   static void store_rows(float* p, int64_t rows, F v) {
     _mm512_mask_storeu_ps(p, rows_mask(rows), v);
   }
-  static F load_rows(const float* p, int64_t rows) {
-    return _mm512_maskz_loadu_ps(rows_mask(rows), p);
-  }
 
   static I zero_pair(I zero) { return _mm512_or_si512(zero, _mm512_slli_epi32(zero, 23)); }
   static I multiply_pairs(I pairs, int32_t correction) {

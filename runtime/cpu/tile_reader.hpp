@@ -134,8 +134,8 @@ struct TileReader {
 
   template <int Bit, int Bits, bool First>
   static void put_digit(I word, I* code) {
-    // The digit goes from bits `from` of each byte to bits `Bit`; what strays in from the next
-    // byte of the 16-bit shift is masked away.
+    // The caller moved the digit to bits Bit, Bit + 1, ... of each byte by a 16-bit shift; what
+    // strayed in from the byte beside is masked away.
     constexpr int kMask = ((1 << Bits) - 1) << Bit;
     *code = First ? V::and_(word, V::broadcast_8(kMask))
                   : V::or_masked(*code, word, V::broadcast_8(kMask));

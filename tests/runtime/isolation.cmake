@@ -1,0 +1,22 @@
+# Sources compiled for AVX2 or AVX-512 may not define weak symbols: of several copies of an inline
+# function the linker keeps one, and a CPU without those instructions would run it too.
+string(REPLACE "|" ";" objects "${OBJECTS}")
+set(seen 0)
+foreach(object IN LISTS objects)
+  if(NOT object MATCHES "_avx(2|512)\\.")
+    continue()
+  endif()
+  math(EXPR seen "${seen} + 1")
+  execute_process(COMMAND ${NM} -C --defined-only ${object}
+    OUTPUT_VARIABLE symbols RESULT_VARIABLE failed)
+  if(failed)
+    message(FATAL_ERROR "cannot list the symbols of ${object}")
+  endif()
+  string(REGEX MATCHALL "[^\n]* [WVu] [^\n]*" weak "${symbols}")
+  if(weak)
+    message(FATAL_ERROR "${object} defines weak symbols:\n${weak}")
+  endif()
+endforeach()
+if(CMAKE_HOST_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT seen EQUAL 4)
+  message(FATAL_ERROR "expected four such objects, found ${seen}")
+endif()
