@@ -209,6 +209,32 @@ TEST(Matmul, NothingOverflows) {
   }
 }
 
+// The same for the 16-bit sums that AVX2 takes several products into: every code the largest of
+// its width, every q 127 or -127.
+TEST(Matmul, NothingSaturates) {
+  for (int bits = 1; bits <= 8; bits++) {
+    for (uint32_t group : {0u, 32u}) {
+      const EncodingRecord e = affine_encoding(bits, group, Element::u8, false, ZeroKind::u8);
+      std::mt19937 random(1);
+      PackedPart part = random_part(e, 16, 256, &random);
+      for (auto& plane : part.planes) std::fill(plane.begin(), plane.end(), std::byte{0xff});
+      std::fill(part.zeros.begin(), part.zeros.end(), std::byte{0});
+      std::fill(part.scales.begin(), part.scales.end(), std::byte{1});
+      for (const int64_t tokens : {1, 2, 7}) {
+        for (const float value : {127.0f, -127.0f}) {
+          const std::vector<float> x(static_cast<size_t>(256 * tokens), value);
+          std::vector<Isa> isas = vector_isas();
+          isas.push_back(Isa::scalar);
+          const float want = 256 * value * static_cast<float>((1 << bits) - 1);
+          for (Isa isa : isas)
+            for (size_t row = 0; row < 16; row++)
+              ASSERT_EQ(product(isa, part, x, tokens)[row], want) << isa_name(isa) << " " << bits;
+        }
+      }
+    }
+  }
+}
+
 TEST(Matmul, ZeroInputsAndNotANumber) {
   std::mt19937 random(1);
   const PackedPart part =
