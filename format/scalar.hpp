@@ -1,45 +1,57 @@
 #pragma once
-// The small floating-point types of the format, one value at a time: f16, bf16, e4m3, e8m0.
-// Conversions to the small type round to nearest, ties to even; NaN stays NaN.
+// The small floating-point types of the format, one value at a time. f16 and bf16 go to and from
+// f32; e4m3 and e8m0 widen. Widening is exact; narrowing rounds to nearest, ties to
+// even, overflows to infinity and goes through subnormals to zero. A NaN stays a NaN: quiet, sign
+// and leading payload bits kept, as the conversion instructions of x86 do. Branch-light, so that a
+// loop over them vectorizes, and right under denormals-are-zero: no step has an f32 subnormal.
 
 #include <bit>
 #include <cstdint>
 
 namespace sqf {
 
-constexpr float bf16_to_f32(uint16_t bits) {
-  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-}
-
-constexpr uint16_t f32_to_bf16(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
-  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-}
-
-constexpr float f16_to_f32(uint16_t bits) {
-  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
-  const uint32_t exponent = (bits >> 10) & 31u, mantissa = bits & 1023u;
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | mantissa << 13);
-  if (exponent != 0) return std::bit_cast<float>(sign | (exponent + 112) << 23 | mantissa << 13);
-  // Subnormal: mantissa * 2^-24, exact in f32.
-  const float value = static_cast<float>(mantissa) * 0x1p-24f;
-  return sign != 0 ? -value : value;
+constexpr float f16_to_f32(uint16_t half) {
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
+  const uint32_t magnitude = static_cast<uint32_t>(half & 0x7fffu) << 13;
+  constexpr uint32_t infinity = 0x7c00u << 13;
+  constexpr uint32_t rebias = (127 - 15) << 23;
+  // Subnormal m * 2^-24: with exponent 2^-14 it reads as (1 + m/1024) * 2^-14.
+  const float lifted = std::bit_cast<float>(magnitude + rebias + (1u << 23)) - 0x1p-14f;
+  const uint32_t small = std::bit_cast<uint32_t>(lifted);
+  const uint32_t quiet = magnitude > infinity ? 1u << 22 : 0u;
+  const uint32_t large = magnitude + 2 * rebias;  // infinity and NaN: exponent 31 becomes 255
+  uint32_t bits = magnitude + rebias;
+  bits = magnitude < (1u << 23) ? small : bits;
+  bits = magnitude >= infinity ? large | quiet : bits;
+  return std::bit_cast<float>(bits | sign);
 }
 
 constexpr uint16_t f32_to_f16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
-  const uint32_t sign = (bits >> 16) & 0x8000u;
+  const uint32_t sign = bits >> 16 & 0x8000u;
   uint32_t magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);
-  if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // rounds past 65504
-  if (magnitude < 0x38800000u) {
-    // Below 2^-14: adding 0.5 makes the addition itself round at 2^-24.
-    const float rounded = std::bit_cast<float>(magnitude) + 0.5f;
-    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(rounded) - 0x3f000000u));
+  if (magnitude > 0x7f800000u)
+    return static_cast<uint16_t>(sign | 0x7e00u | (magnitude >> 13 & 0x3ffu));
+  constexpr uint32_t overflow = 0x477ff000u;  // 65520: halfway from the largest f16 to the next
+  if (magnitude >= overflow) return static_cast<uint16_t>(sign | 0x7c00u);
+  constexpr uint32_t smallest_normal = 0x38800000u;  // 2^-14
+  if (magnitude < smallest_normal) {
+    // The unit in the last place of 0.5 is 2^-24, that of an f16 subnormal: the addition rounds.
+    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
+    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000u));
   }
-  magnitude += 0xfffu + ((magnitude >> 13) & 1u);
+  magnitude += 0xfffu + (magnitude >> 13 & 1u);
   return static_cast<uint16_t>(sign | ((magnitude - 0x38000000u) >> 13));
+}
+
+constexpr float bf16_to_f32(uint16_t brain) {
+  return std::bit_cast<float>(static_cast<uint32_t>(brain) << 16);
+}
+
+constexpr uint16_t f32_to_bf16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>(bits >> 16 | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
 /// OCP E4M3: bias 7, no infinity, 0x7f and 0xff are NaN, largest 448.
