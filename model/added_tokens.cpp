@@ -144,7 +144,7 @@ const AddedToken* AddedTokens::longest_match(const Index& index, std::string_vie
 }
 
 std::vector<AddedTokens::Segment> AddedTokens::split(std::string_view text, bool normalized,
-                                                     bool parse_special) const {
+                                                     std::span<const TextRange> guarded) const {
   const Index& index = normalized ? normalized_ : raw_;
   std::vector<Segment> segments;
   size_t done = 0;        // all before it is in a segment
@@ -159,7 +159,8 @@ std::vector<AddedTokens::Segment> AddedTokens::split(std::string_view text, bool
     size_t begin = at;
     size_t end = at + token->pattern.size();
     at = end;
-    if (token->special && !parse_special) continue;
+    while (!guarded.empty() && guarded.front().end <= begin) guarded = guarded.subspan(1);
+    if (token->special && !guarded.empty() && guarded.front().begin < end) continue;
     if (token->single_word &&
         (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end))))
       continue;

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,12 @@ struct AddedToken {
   bool special = false;
 };
 
+/// Bytes [begin, end) of a text.
+struct TextRange {
+  size_t begin = 0;
+  size_t end = 0;
+};
+
 class AddedTokens {
  public:
   /// `list` is tokenizer.json's added_tokens; null means none. Errors: malformed as json_fields
@@ -45,8 +52,10 @@ class AddedTokens {
     int32_t id = -1;
   };
   /// Segments in order. `normalized` says which kind of text this is, and so which tokens are
-  /// looked for; without `parse_special` special ones stay part of the text.
-  std::vector<Segment> split(std::string_view text, bool normalized, bool parse_special) const;
+  /// looked for. A special one that touches a guarded range stays part of the text; `guarded`
+  /// ascends without overlap.
+  std::vector<Segment> split(std::string_view text, bool normalized,
+                             std::span<const TextRange> guarded) const;
 
  private:
   /// Patterns in order, and for each first byte the range of them that starts with it.

@@ -137,19 +137,31 @@ Result<void> Tokenizer::read_template(const Field& component) {
 }
 
 Result<std::vector<int32_t>> Tokenizer::encode(std::string_view text, bool parse_special) const {
+  const TextRange whole = {0, text.size()};
+  return encode_guarded(text, std::span(&whole, parse_special ? 0 : 1));
+}
+
+Result<std::vector<int32_t>> Tokenizer::encode_guarded(std::string_view text,
+                                                       std::span<const TextRange> guarded) const {
   if (const auto offset = find_invalid_utf8(text))
     return malformed("text is not UTF-8 at byte " + std::to_string(*offset));
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 4);
   Bpe::Scratch scratch;
-  for (const auto& raw : added_.split(text, false, parse_special)) {
+  for (const auto& raw : added_.split(text, false, guarded)) {
     if (raw.id >= 0) {
       ids.push_back(raw.id);
       continue;
     }
     auto normalized = normalizer_.apply(text.substr(raw.begin, raw.end - raw.begin));
     if (!normalized) return normalized.error();
-    for (const auto& segment : added_.split(*normalized, true, parse_special)) {
+    // Normalizing moves bytes, so a piece that holds any of a user's is guarded as a whole.
+    const bool touched = std::ranges::any_of(guarded, [&](const TextRange& range) {
+      return range.begin < raw.end && raw.begin < range.end;
+    });
+    const TextRange piece_range = {0, normalized->size()};
+    const auto guarded_piece = std::span(&piece_range, touched ? 1 : 0);
+    for (const auto& segment : added_.split(*normalized, true, guarded_piece)) {
       if (segment.id >= 0) {
         ids.push_back(segment.id);
         continue;

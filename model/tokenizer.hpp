@@ -34,6 +34,11 @@ class Tokenizer {
   /// 256 MiB between two special tokens.
   Result<std::vector<int32_t>> encode(std::string_view text, bool parse_special) const;
 
+  /// The same where only parts of the text are a user's: special tokens that touch a guarded range
+  /// are ordinary characters, all others are read. `guarded` ascends without overlap.
+  Result<std::vector<int32_t>> encode_guarded(std::string_view text,
+                                              std::span<const TextRange> guarded) const;
+
   /// What the post-processor puts before and after a text: begin-of-text and its like.
   std::span<const int32_t> prefix_ids() const { return prefix_; }
   std::span<const int32_t> suffix_ids() const { return suffix_; }

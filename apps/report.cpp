@@ -1,0 +1,70 @@
+#include "apps/report.hpp"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+
+namespace sqf {
+namespace {
+
+volatile std::sig_atomic_t interrupt_flag = 0;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+int report(const char* program, const Error& error) {
+  std::fprintf(stderr, "%s: error: %s\n", program, error.message.c_str());
+  return static_cast<int>(error.code);
+}
+
+void catch_signals() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) { interrupt_flag = 1; };
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+}
+
+bool interrupted() {
+  return interrupt_flag != 0;
+}
+void clear_interrupt() {
+  interrupt_flag = 0;
+}
+
+ProgressBar::ProgressBar(bool enabled)
+    : enabled_(enabled && ::isatty(STDERR_FILENO) != 0), start_(now()) {}
+
+ProgressBar::~ProgressBar() {
+  if (shown_) std::fprintf(stderr, "\r\033[K");
+}
+
+void ProgressBar::show(uint64_t done, uint64_t total, const std::string& what) {
+  const double time = now();
+  if (!enabled_ || (time - last_ < 0.1 && done < total)) return;
+  last_ = time;
+  shown_ = true;
+  const double share =
+      static_cast<double>(done) / static_cast<double>(std::max<uint64_t>(total, 1));
+  const double elapsed = time - start_, left = share > 0 ? elapsed / share - elapsed : 0;
+  constexpr int kWidth = 30;
+  std::string bar(static_cast<size_t>(share * kWidth), '#');
+  bar.resize(kWidth, '.');
+  std::fprintf(stderr, "\r\033[K[%s] %3.0f %%  %.2f GB/s  %.0f s left  %s", bar.c_str(),
+               share * 100, static_cast<double>(done) / 1e9 / std::max(elapsed, 1e-9), left,
+               what.substr(0, 40).c_str());
+}
+
+int available_cores() {
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+}  // namespace sqf

@@ -1,0 +1,37 @@
+#pragma once
+// What the three programs share on the terminal: errors, signals, progress. No mathematics.
+
+#include <cstdint>
+#include <string>
+
+#include "format/result.hpp"
+
+namespace sqf {
+
+/// Prints "program: error: ..." and returns the exit code.
+int report(const char* program, const Error& error);
+
+/// After this, Ctrl-C and SIGTERM set a flag instead of ending the program.
+void catch_signals();
+bool interrupted();
+void clear_interrupt();
+
+/// A line on stderr that overwrites itself; silent where stderr is no terminal.
+class ProgressBar {
+ public:
+  explicit ProgressBar(bool enabled);
+  ~ProgressBar();
+  ProgressBar(const ProgressBar&) = delete;
+  ProgressBar& operator=(const ProgressBar&) = delete;
+  /// done and total in bytes.
+  void show(uint64_t done, uint64_t total, const std::string& what);
+
+ private:
+  bool enabled_, shown_ = false;
+  double start_, last_ = 0;
+};
+
+/// Cores that this process may run on.
+int available_cores();
+
+}  // namespace sqf

@@ -1,0 +1,190 @@
+// sqconv: a model in, one .sqf file out. Arguments, printing, exit codes; the work is converter/.
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+
+#include "apps/report.hpp"
+#include "converter/convert.hpp"
+#include "loader/model_file.hpp"
+
+namespace {
+
+constexpr const char* kFooter = R"(Examples:
+  sqconv SmolLM2-135M-Instruct -o model.sqf              4-bit layers, 8-bit embedding
+  sqconv model.safetensors -o model.sqf --bits 8         config.json and tokenizer.json beside it
+  sqconv model.gguf -o model.sqf --method keep           Q4_0, Q4_1, Q8_0 carried over as they are
+  sqconv FOLDER -o m.sqf --rule 'down_proj=bits=6' --rule 'layers\.0\.=none'
+  sqconv FOLDER --dry-run                                what would be done, and the size
+
+Exit codes: 0 good, 1 malformed input, 2 usage, 3 environment or I/O, 4 unsupported, 5 interrupted.)";
+
+struct Arguments {
+  std::string input, output, method = "rtn", spec, head = "bits=8", bits, group, scale, zero, range;
+  std::vector<std::string> rules;
+  int threads = sqf::available_cores();
+  bool dry_run = false, json = false, force = false, requantize = false, quiet = false;
+};
+
+void declare(CLI::App& app, Arguments& a) {
+  app.add_option("input", a.input, "a .safetensors file, a Hugging Face folder, or a GGUF file")
+      ->required();
+  app.add_option("-o,--output", a.output, "the .sqf file to write");
+  app.add_option("--method", a.method,
+                 "rtn: round to nearest; none: keep values; keep: keep a GGUF's codes")
+      ->check(CLI::IsMember({"rtn", "none", "keep"}))
+      ->capture_default_str();
+  app.add_option("--bits", a.bits, "bits per code of the layers' matrices, 1 to 8 (default 4)");
+  app.add_option("--group", a.group,
+                 "columns per scale: a multiple of 32, 16, or 'row' (default 32)");
+  app.add_option("--scale", a.scale,
+                 "scale type: u8, e4m3, e8m0 (with a factor per row), f16, bf16, f32 (default u8)");
+  app.add_option("--zero", a.zero,
+                 "zero point: constant (symmetric), u4, u8, minimum (default u4, above 4 bits u8)");
+  app.add_option("--range", a.range,
+                 "minmax, or search for the least squared error (default search)");
+  app.add_option("--head", a.head, "encoding of embedding and head, e.g. bits=8,group=32 or none")
+      ->capture_default_str();
+  app.add_option("--rule", a.rules,
+                 "REGEX=SPEC for tensors whose name matches; the last match wins; may be repeated")
+      ->expected(1)
+      ->take_all();
+  app.add_option("-t,--threads", a.threads, "threads")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_flag("--allow-requantize", a.requantize, "round weights that are quantized already");
+  app.add_flag("--force", a.force, "replace an existing output");
+  app.add_flag("--dry-run", a.dry_run, "print the plan, write nothing");
+  app.add_flag("--json", a.json, "print plan and result as JSON");
+  app.add_flag("-q,--quiet", a.quiet, "no plan, no progress");
+  app.set_version_flag("--version", std::string("sqconv 1.0.0 (SQF 1.0)"));
+  app.footer(kFooter);
+}
+
+sqf::Result<sqf::PlanOptions> plan_options(const Arguments& a) {
+  sqf::PlanOptions options;
+  std::string words;
+  const std::pair<const char*, const std::string*> fields[] = {{"bits", &a.bits},
+                                                               {"group", &a.group},
+                                                               {"scale", &a.scale},
+                                                               {"zero", &a.zero},
+                                                               {"range", &a.range}};
+  for (const auto& [name, value] : fields)
+    if (!value->empty()) words += (words.empty() ? "" : ",") + std::string(name) + "=" + *value;
+  if (a.method != "rtn") {
+    if (!words.empty())
+      return sqf::usage_error("--" + words.substr(0, words.find('=')) + " needs --method rtn");
+    words = a.method;
+  }
+  if (!words.empty()) {
+    auto linear = sqf::parse_spec(words, options.linear);
+    if (!linear) return linear.error();
+    options.linear = *linear;
+  }
+  options.head.range = options.linear.range;
+  auto head = sqf::parse_spec(a.method == "rtn" ? a.head : a.method, options.head);
+  if (!head) return head.error();
+  options.head = *head;
+  for (const std::string& text : a.rules) {
+    auto rule = sqf::parse_rule(text);
+    if (!rule) return rule.error();
+    options.rules.push_back(std::move(*rule));
+  }
+  options.allow_requantize = a.requantize;
+  return options;
+}
+
+sqf::Json recipe(const Arguments& a, const sqf::PlanOptions& options) {
+  sqf::Json rules = sqf::Json::array();
+  for (const auto& rule : options.rules) rules.push_back({rule.pattern, rule.spec});
+  sqf::Json json = {{"method", a.method}, {"rules", rules}};
+  if (a.method == "rtn") {
+    json["layers"] = sqf::describe(options.linear.encoding());
+    json["range"] = options.linear.range == sqf::Range::search ? "search" : "minmax";
+  }
+  return json;
+}
+
+/// Quantization error of the matrices as a share of their energy.
+double relative_error(const sqf::ConvertReport& report) {
+  sqf::QuantizeStats sum;
+  for (const auto& tensor : report.tensors) sum.add(tensor.stats);
+  return sum.energy > 0 ? sum.squared_error / sum.energy : 0;
+}
+
+sqf::Result<void> run(const Arguments& a) {
+  auto options = plan_options(a);
+  if (!options) return options.error();
+  auto source = sqf::open_source(a.input);
+  if (!source) return source.error();
+  auto plan = sqf::make_plan(*source, *options);
+  if (!plan) return plan.error();
+  if (a.json && a.dry_run)
+    std::printf("%s\n", sqf::plan_json(*plan).dump(1).c_str());
+  else if (!a.quiet && !a.json)
+    std::fputs(sqf::plan_text(*plan).c_str(), stdout);
+  if (a.dry_run) return {};
+  if (a.output.empty()) return sqf::usage_error("-o OUTPUT is missing (--dry-run needs none)");
+
+  std::error_code ignored;
+  for (const sqf::SourceFile& file : source->files)
+    for (const auto& candidate :
+         {std::filesystem::path(a.input), std::filesystem::path(a.input) / file.name,
+          std::filesystem::path(a.input).parent_path() / file.name})
+      if (std::filesystem::equivalent(a.output, candidate, ignored))
+        return sqf::usage_error(a.output + ": is an input");
+
+  const auto start = std::chrono::steady_clock::now();
+  sqf::catch_signals();
+  sqf::ConvertOptions convert;
+  convert.threads = a.threads;
+  convert.replace = a.force;
+  convert.recipe = recipe(a, *options);
+  sqf::Result<sqf::ConvertReport> result = sqf::usage_error("");
+  {
+    sqf::ProgressBar bar(!a.quiet);
+    convert.progress = [&](uint64_t done, uint64_t total, const std::string& name) {
+      bar.show(done, total, name);
+      return !sqf::interrupted();
+    };
+    result = sqf::convert(*source, *plan, a.output, convert);
+  }
+  if (!result) return result.error();
+  // What was written must open: a converter that cannot read its own file has failed.
+  if (auto written = sqf::ModelFile::open(a.output); !written) return written.error();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (a.json) {
+    sqf::Json json = sqf::plan_json(*plan);
+    json["file"] = a.output;
+    json["file_bytes"] = result->file_bytes;
+    json["seconds"] = seconds;
+    json["relative_squared_error"] = relative_error(*result);
+    std::printf("%s\n", json.dump(1).c_str());
+  } else if (!a.quiet) {
+    std::printf(
+        "%s: %.1f MB in %.2f s (%.2f GB/s read), squared error %.3g of the weights' energy\n",
+        a.output.c_str(), static_cast<double>(result->file_bytes) / 1e6, seconds,
+        static_cast<double>(plan->source_bytes) / 1e9 / seconds, relative_error(*result));
+  }
+  return {};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app("Converts a language model to one quantized .sqf file.", "sqconv");
+  declare(app, arguments);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : static_cast<int>(sqf::Code::usage);
+  }
+  try {
+    if (auto r = run(arguments); !r) return sqf::report("sqconv", r.error());
+  } catch (const std::exception& e) {
+    return sqf::report("sqconv", sqf::io_error(e.what()));
+  }
+  return 0;
+}

@@ -1,0 +1,139 @@
+// sqrun ppl: perplexity of a text, in windows that do not overlap. Lines, windows and the error
+// are defined as in bench/windows.py, so that figures compare.
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+
+#include "apps/report.hpp"
+#include "apps/sqrun.hpp"
+#include "runtime/text_model.hpp"
+
+namespace sqf {
+namespace {
+
+struct Arguments {
+  std::string model, text, lines = "0%-100%";
+  int64_t window = 512, windows = 0;
+  EngineOptions engine;
+  bool json = false;
+};
+
+/// Lines from `low` to `high` percent: of N lines those from floor(N low / 100) on.
+Result<std::string> read_lines(const Arguments& a) {
+  int low = 0, high = 0, used = 0;
+  if (std::sscanf(a.lines.c_str(), "%d%%-%d%%%n", &low, &high, &used) != 2 ||
+      used != static_cast<int>(a.lines.size()) || low < 0 || high > 100 || low >= high)
+    return usage_error("--lines " + a.lines + ": expected e.g. 60%-100%");
+  std::ifstream in(a.text, std::ios::binary);
+  if (!in) return io_error(a.text + ": cannot read");
+  const std::string text(std::istreambuf_iterator<char>(in), {});
+  std::vector<size_t> starts = {0};
+  for (size_t i = 0; i < text.size(); i++)
+    if (text[i] == '\n' && i + 1 < text.size()) starts.push_back(i + 1);
+  const size_t count = starts.size();
+  starts.push_back(text.size());
+  const size_t begin = starts[count * static_cast<size_t>(low) / 100];
+  const size_t end = starts[count * static_cast<size_t>(high) / 100];
+  return text.substr(begin, end - begin);
+}
+
+/// Mean negative log-likelihood of each window, first token unscored.
+Result<std::vector<double>> score(const Arguments& a, TextModel& model,
+                                  std::span<const int32_t> tokens) {
+  std::vector<double> means;
+  ProgressBar bar(!a.json);
+  const auto count = static_cast<int64_t>(tokens.size()) / a.window;
+  for (int64_t w = 0; w < count; w++) {
+    const auto window =
+        tokens.subspan(static_cast<size_t>(w * a.window), static_cast<size_t>(a.window));
+    model.engine().rewind(0);
+    if (auto r = model.engine().forward(window, LogitsOf::all_tokens); !r) return r.error();
+    double sum = 0;
+    for (int64_t i = 1; i < a.window; i++)
+      sum -= log_probability(model.engine().logits(i - 1), window[static_cast<size_t>(i)]);
+    means.push_back(sum / static_cast<double>(a.window - 1));
+    bar.show(static_cast<uint64_t>(w + 1), static_cast<uint64_t>(count), "windows");
+    if (interrupted()) return Error{Code::interrupted, "stopped", 0};
+  }
+  return means;
+}
+
+Result<void> run(Arguments& a) {
+  auto text = read_lines(a);
+  if (!text) return text.error();
+  a.engine.context = a.window;
+  auto model = TextModel::open(a.model, a.engine);
+  if (!model) return model.error();
+  if (model->engine().context() < a.window)
+    return usage_error("--window " + std::to_string(a.window) + ": the model's context is " +
+                       std::to_string(model->engine().context()));
+  auto tokens = model->tokenizer().encode(*text, false);
+  if (!tokens) return tokens.error();
+  const auto available = static_cast<int64_t>(tokens->size()) / a.window;
+  const int64_t windows = a.windows == 0 ? available : a.windows;
+  if (windows < 1 || windows > available)
+    return usage_error(a.text + ": " + std::to_string(tokens->size()) + " tokens give " +
+                       std::to_string(available) + " windows of " + std::to_string(a.window));
+  auto means = score(a, *model, std::span(*tokens).first(static_cast<size_t>(windows * a.window)));
+  if (!means) return means.error();
+  double sum = 0, squares = 0;
+  for (double m : *means) sum += m;
+  const double nll = sum / static_cast<double>(windows);
+  for (double m : *means) squares += (m - nll) * (m - nll);
+  const double error =
+      windows > 1
+          ? std::sqrt(squares / static_cast<double>(windows - 1) / static_cast<double>(windows))
+          : 0;
+  if (a.json)
+    std::printf("%s\n", Json{{"perplexity", std::exp(nll)},
+                             {"nll", nll},
+                             {"standard_error", error},
+                             {"windows", windows},
+                             {"window", a.window},
+                             {"lines", a.lines},
+                             {"window_nll", *means}}
+                            .dump(1)
+                            .c_str());
+  else
+    std::printf("perplexity %.4f (nll %.5f +- %.5f) over %lld windows of %lld tokens\n",
+                std::exp(nll), nll, error, static_cast<long long>(windows),
+                static_cast<long long>(a.window));
+  return {};
+}
+
+}  // namespace
+
+int run_perplexity(int argc, char** argv) {
+  Arguments a;
+  a.engine.threads = available_cores();
+  CLI::App app(
+      "Perplexity of a text: the exponential of the mean negative log-likelihood per token.",
+      "sqrun ppl");
+  app.add_option("model", a.model, "the .sqf file")->required();
+  app.add_option("text", a.text, "a UTF-8 text")->required();
+  app.add_option("--window", a.window, "tokens per window; the first of each is not scored")
+      ->check(CLI::Range(int64_t{2}, int64_t{1} << 20))
+      ->capture_default_str();
+  app.add_option("--windows", a.windows, "how many windows; 0: all that fit")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--lines", a.lines, "part of the text, by lines")->capture_default_str();
+  app.add_option("-t,--threads", a.engine.threads, "threads")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_flag("--exact", a.engine.exact, "f32 activations");
+  app.add_flag("--json", a.json, "the result as JSON, with each window's mean");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : static_cast<int>(Code::usage);
+  }
+  catch_signals();
+  auto done = run(a);
+  return done ? 0 : report("sqrun ppl", done.error());
+}
+
+}  // namespace sqf

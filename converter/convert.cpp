@@ -1,0 +1,195 @@
+#include "converter/convert.hpp"
+
+#include <atomic>
+#include <cmath>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "format/writer.hpp"
+
+namespace sqf {
+namespace {
+
+constexpr const char* kWriterName = "sqconv 1.0.0";
+
+/// First value of `w` that is no finite number, as an offset.
+std::optional<int64_t> not_finite(const std::vector<float>& w) {
+  // One pass that the compiler vectorises: a sum of zeros is NaN if any value is NaN or infinite.
+  float probe[16] = {};
+  size_t i = 0;
+  for (; i + 16 <= w.size(); i += 16)
+    for (size_t lane = 0; lane < 16; lane++) probe[lane] += w[i + lane] * 0.0f;
+  for (; i < w.size(); i++) probe[0] += w[i] * 0.0f;
+  float sum = 0;
+  for (float p : probe) sum += p;
+  if (sum == 0) return std::nullopt;
+  for (size_t j = 0; j < w.size(); j++)
+    if (!std::isfinite(w[j])) return static_cast<int64_t>(j);
+  return std::nullopt;
+}
+
+/// Encodes one tensor, tiles shared out over threads.
+class TensorJob {
+ public:
+  explicit TensorJob(const TensorPlan& plan)
+      : plan_(plan), out(allocate_part(plan.encoding, plan.spec.rows, plan.spec.columns)) {}
+
+  Result<void> run(int threads) {
+    const int64_t tiles = tiles_of(plan_.spec.rows);
+    std::vector<std::thread> team;
+    for (int64_t i = 1; i < std::min<int64_t>(threads, tiles); i++)
+      team.emplace_back([&] { work(tiles); });
+    work(tiles);
+    for (std::thread& t : team) t.join();
+    if (problem_) return *problem_;
+    return {};
+  }
+
+ private:
+  void work(int64_t tiles) {
+    QuantizeStats stats;
+    for (int64_t tile = next_++; tile < tiles; tile = next_++)
+      if (!encode(tile, stats)) break;
+    const std::lock_guard lock(mutex_);
+    stats_.add(stats);
+  }
+
+  bool encode(int64_t tile, QuantizeStats& stats) {
+    const int64_t row = tile * kTileRows, columns = plan_.spec.columns;
+    const int64_t rows = std::min<int64_t>(kTileRows, plan_.spec.rows - row);
+    std::vector<float> w(static_cast<size_t>(rows * columns));
+    read_rows(*plan_.source, row, rows, w.data());
+    if (const auto at = not_finite(w)) {
+      const std::lock_guard lock(mutex_);
+      if (!problem_)
+        problem_ = malformed("tensor \"" + plan_.spec.name + "\" row " +
+                             std::to_string(row + *at / columns) + " column " +
+                             std::to_string(*at % columns) + " is " +
+                             (std::isnan(w[static_cast<size_t>(*at)]) ? "NaN" : "infinite"));
+      next_ = tiles_of(plan_.spec.rows);
+      return false;
+    }
+    switch (plan_.method) {
+      case Method::none:
+        store_rows(w.data(), row, rows, &out, &stats);
+        break;
+      case Method::rtn:
+        quantize_tile(w.data(), tile, rows, {plan_.range, nullptr}, &out, &stats);
+        break;
+      case Method::keep:
+        keep(tile, row, rows);
+        break;
+    }
+    return true;
+  }
+
+  void keep(int64_t tile, int64_t row, int64_t count) {
+    std::array<const std::byte*, kTileRows> rows = {};
+    for (int64_t i = 0; i < count; i++)
+      rows[static_cast<size_t>(i)] = row_bytes(*plan_.source, row + i).data();
+    BlockType type = BlockType::q8_0;
+    if (plan_.source->type == SourceType::q4_0) type = BlockType::q4_0;
+    if (plan_.source->type == SourceType::q4_1) type = BlockType::q4_1;
+    keep_tile(type, std::span(rows).first(static_cast<size_t>(count)), tile, &out);
+  }
+
+  const TensorPlan& plan_;
+  std::atomic<int64_t> next_ = 0;
+  std::mutex mutex_;
+  std::optional<Error> problem_;
+
+ public:
+  PartBuffers out;
+  QuantizeStats stats_;
+};
+
+InputRecord plain_input(int64_t columns) {
+  InputRecord input = {};
+  input.columns = static_cast<uint64_t>(columns);
+  input.smooth = kNone;
+  input.set_count = 1;
+  input.sets[0].kind = ColumnKind::all;
+  input.sets[0].count = input.columns;
+  input.sets[0].columns = kNone;
+  return input;
+}
+
+Directory lay_out(const Plan& plan) {
+  DirectoryBuilder builder;
+  int64_t last_input = -1;
+  uint32_t input = kNone;
+  for (const TensorPlan& t : plan.tensors) {
+    if (t.spec.input >= 0 && t.spec.input != last_input) {
+      input = builder.input(plain_input(t.spec.columns));
+      last_input = t.spec.input;
+    }
+    std::vector<uint64_t> shape(t.source->shape.begin(), t.source->shape.end());
+    builder.tensor(t.spec.name, shape, t.spec.input >= 0 ? input : kNone, t.encoding,
+                   t.bias != nullptr);
+  }
+  return builder.finish();
+}
+
+std::string meta_text(const SourceModel& source, const Plan& plan, const Json& recipe) {
+  Json files = Json::array();
+  for (const SourceFile& file : source.files)
+    files.push_back({{"name", file.name}, {"size", file.size}});
+  Json meta = {{"format", {{"spec", "1.0"}, {"writer", kWriterName}}},
+               {"model", description_to_json(plan.description)},
+               {"source", {{"files", files}}},
+               {"quantization", recipe.is_object() ? recipe : Json::object()}};
+  if (!source.config_text.empty()) meta["source"]["config"] = source.config_text;
+  return meta.dump();
+}
+
+Result<void> append_part(Writer& writer, const PartBuffers& part) {
+  for (const auto& plane : part.planes)
+    if (auto r = writer.append(plane); !r) return r;
+  for (const auto* bytes : {&part.scales, &part.row_factors, &part.zeros})
+    if (auto r = writer.append(*bytes); !r) return r;
+  return {};
+}
+
+Result<void> append_bias(Writer& writer, const SourceTensor& bias) {
+  std::vector<float> values(static_cast<size_t>(column_count(bias)));
+  read_rows(bias, 0, 1, values.data());
+  if (const auto at = not_finite(values))
+    return malformed("tensor \"" + bias.name + "\" element " + std::to_string(*at) +
+                     " is not finite");
+  return writer.append(std::as_bytes(std::span(values)));
+}
+
+}  // namespace
+
+Result<ConvertReport> convert(const SourceModel& source, const Plan& plan,
+                              const std::filesystem::path& target, const ConvertOptions& options) {
+  std::vector<HeadSection> sections = {
+      {SectionKind::meta, meta_text(source, plan, options.recipe)}};
+  if (!source.tokenizer_json.empty())
+    sections.push_back({SectionKind::tokn, source.tokenizer_json});
+  if (!source.chat_template.empty()) sections.push_back({SectionKind::tmpl, source.chat_template});
+  auto writer =
+      Writer::create(target, lay_out(plan), std::move(sections), {.replace = options.replace});
+  if (!writer) return writer.error();
+
+  ConvertReport report;
+  uint64_t done = 0;
+  for (const TensorPlan& t : plan.tensors) {
+    TensorJob job(t);
+    if (auto r = job.run(options.threads); !r) return r.error();
+    if (auto r = append_part(*writer, job.out); !r) return r.error();
+    if (t.bias != nullptr)
+      if (auto r = append_bias(*writer, *t.bias); !r) return r.error();
+    report.tensors.push_back({t.spec.name, job.stats_});
+    done += t.source->bytes.size();
+    if (options.progress && !options.progress(done, plan.source_bytes, t.spec.name))
+      return Error{Code::interrupted,
+                   target.string() + ": stopped before it was complete; nothing was written", 0};
+  }
+  report.file_bytes = writer->file_size();
+  if (auto r = writer->finish(); !r) return r.error();
+  return report;
+}
+
+}  // namespace sqf

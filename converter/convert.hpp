@@ -1,0 +1,37 @@
+#pragma once
+// The conversion itself: reads the source tensor by tensor, quantizes tiles on several threads,
+// streams the file out. Memory: one tensor's stored bytes and a few tiles per thread.
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "converter/plan.hpp"
+
+namespace sqf {
+
+struct ConvertOptions {
+  int threads = 1;
+  bool replace = false;  ///< an existing target may be replaced
+  /// Called after each tensor with source bytes done, all of them, and the tensor's name;
+  /// returning false stops the work (Code::interrupted, nothing left behind).
+  std::function<bool(uint64_t, uint64_t, const std::string&)> progress;
+  Json recipe;  ///< goes into META's "quantization": what was asked for
+};
+
+struct TensorReport {
+  std::string name;
+  QuantizeStats stats;
+};
+
+struct ConvertReport {
+  uint64_t file_bytes = 0;
+  std::vector<TensorReport> tensors;
+};
+
+/// Same source, plan and recipe give the same bytes, whatever the CPU and thread count. Errors:
+/// malformed (NaN or infinite weight: tensor, row, column), io, interrupted.
+Result<ConvertReport> convert(const SourceModel& source, const Plan& plan,
+                              const std::filesystem::path& target, const ConvertOptions& options);
+
+}  // namespace sqf

@@ -1,0 +1,345 @@
+#include "converter/plan.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <map>
+#include <optional>
+#include <regex>
+
+#include "format/directory.hpp"
+
+namespace sqf {
+namespace {
+
+struct Word {
+  const char* name;
+  int value;
+};
+constexpr Word kScales[] = {
+    {"f32", static_cast<int>(Element::f32)},   {"f16", static_cast<int>(Element::f16)},
+    {"bf16", static_cast<int>(Element::bf16)}, {"u8", static_cast<int>(Element::u8)},
+    {"e4m3", static_cast<int>(Element::e4m3)}, {"e8m0", static_cast<int>(Element::e8m0)}};
+constexpr Word kZeros[] = {{"constant", static_cast<int>(ZeroKind::constant)},
+                           {"u4", static_cast<int>(ZeroKind::u4)},
+                           {"u8", static_cast<int>(ZeroKind::u8)},
+                           {"minimum", static_cast<int>(ZeroKind::minimum_f16)}};
+constexpr Word kRanges[] = {{"minmax", static_cast<int>(Range::minmax)},
+                            {"search", static_cast<int>(Range::search)}};
+
+template <size_t N>
+std::optional<int> find_word(const Word (&words)[N], std::string_view name) {
+  for (const Word& word : words)
+    if (name == word.name) return word.value;
+  return std::nullopt;
+}
+
+std::optional<int> parse_number(std::string_view text) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+Result<void> apply_word(const std::string& key, const std::string& value, QuantSpec& spec) {
+  const Error bad = usage_error("\"" + key + "=" + value + "\" is no setting of an encoding");
+  if (key == "bits") {
+    const auto bits = parse_number(value);
+    if (!bits || *bits < 1 || *bits > 8) return bad;
+    spec.bits = *bits;
+  } else if (key == "group") {
+    const auto group = value == "row" ? 0 : parse_number(value).value_or(-1);
+    if (group < 0) return bad;
+    spec.group = static_cast<uint32_t>(group);
+  } else if (key == "scale") {
+    const auto scale = find_word(kScales, value);
+    if (!scale) return bad;
+    spec.scale = static_cast<Element>(*scale);
+  } else if (key == "zero") {
+    const auto zero = find_word(kZeros, value);
+    if (!zero) return bad;
+    spec.zero = static_cast<ZeroKind>(*zero);
+  } else if (key == "range") {
+    const auto range = find_word(kRanges, value);
+    if (!range) return bad;
+    spec.range = static_cast<Range>(*range);
+  } else {
+    return bad;
+  }
+  return {};
+}
+
+Element real_element(SourceType type) {
+  switch (type) {
+    case SourceType::f16:
+      return Element::f16;
+    case SourceType::bf16:
+      return Element::bf16;
+    default:
+      return Element::f32;  // block types hold products that f16 rounds
+  }
+}
+
+bool is_block(SourceType type) {
+  return block_columns(type) > 1;
+}
+
+EncodingRecord kept(SourceType type) {
+  switch (type) {
+    case SourceType::q4_0:
+      return kept_encoding(BlockType::q4_0);
+    case SourceType::q4_1:
+      return kept_encoding(BlockType::q4_1);
+    default:
+      return kept_encoding(BlockType::q8_0);
+  }
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); i++) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+uint64_t part_bytes(const EncodingRecord& e, const TensorSpec& spec) {
+  PartRecord part = {};
+  part.column_factors = part.row_sums = kNone;
+  const MatrixShape m = {1, static_cast<uint64_t>(spec.rows), static_cast<uint64_t>(spec.columns)};
+  uint64_t bytes = spec.bias ? m.rows * 4 : 0;
+  each_component(part, e, m, m.columns, [&](uint32_t, const ComponentShape& shape, const char*) {
+    bytes += component_bytes(shape);
+  });
+  return bytes;
+}
+
+using TensorMap = std::map<std::string_view, const SourceTensor*>;
+
+/// Pairs each tensor that the description asks for with one of the source; all mismatches at once.
+Result<void> match(const SourceModel& source, Plan& plan) {
+  TensorMap by_name;
+  for (const SourceTensor& t : source.tensors) by_name[t.name] = &t;
+  std::vector<std::string> problems;
+  const auto take = [&](const std::string& name, const std::vector<int64_t>& shape) {
+    const auto found = by_name.find(name);
+    if (found == by_name.end()) {
+      problems.push_back("tensor \"" + name + "\" is missing");
+      return static_cast<const SourceTensor*>(nullptr);
+    }
+    const SourceTensor* tensor = found->second;
+    by_name.erase(found);
+    if (tensor->shape != shape)
+      problems.push_back("tensor \"" + name + "\" is " + shape_text(tensor->shape) +
+                         ", config.json asks for " + shape_text(shape));
+    return tensor;
+  };
+  for (const TensorSpec& spec : tensor_specs(plan.description)) {
+    TensorPlan t;
+    t.spec = spec;
+    const bool vector = spec.input < 0 && spec.role != Role::embedding;
+    t.source =
+        take(spec.name, vector ? std::vector{spec.columns} : std::vector{spec.rows, spec.columns});
+    if (spec.bias) t.bias = take(spec.name.substr(0, spec.name.size() - 6) + "bias", {spec.rows});
+    plan.tensors.push_back(t);
+  }
+  // Two leftovers are known and carry nothing: rotary tables, and a tied head stored twice.
+  std::erase_if(by_name, [](auto& e) { return e.first.ends_with(".rotary_emb.inv_freq"); });
+  if (const auto head = by_name.find("lm_head.weight");
+      plan.description.tied && head != by_name.end()) {
+    const SourceTensor* embedding = plan.tensors.back().source;
+    if (embedding != nullptr && std::ranges::equal(head->second->bytes, embedding->bytes))
+      by_name.erase(head);
+  }
+  for (const auto& [name, tensor] : by_name)
+    problems.push_back("tensor \"" + std::string(name) + "\" has no place in " +
+                       plan.description.architecture);
+  if (problems.empty()) return {};
+  std::string message = problems[0];
+  for (size_t i = 1; i < std::min<size_t>(problems.size(), 10); i++)
+    message += "\n  " + problems[i];
+  if (problems.size() > 10) message += "\n  and " + std::to_string(problems.size() - 10) + " more";
+  return malformed(message);
+}
+
+}  // namespace
+
+const char* method_name(Method method) {
+  constexpr const char* kNames[] = {"none", "rtn", "keep"};
+  return kNames[static_cast<size_t>(method)];
+}
+
+EncodingRecord QuantSpec::encoding() const {
+  const bool two_level = scale == Element::u8 || scale == Element::e4m3 || scale == Element::e8m0;
+  const ZeroKind kind = zero != ZeroKind::none ? zero : bits <= 4 ? ZeroKind::u4 : ZeroKind::u8;
+  return affine_encoding(bits, group, scale, two_level, kind);
+}
+
+Result<QuantSpec> parse_spec(const std::string& text, QuantSpec spec) {
+  if (text == "none" || text == "keep") {
+    spec.method = text == "none" ? Method::none : Method::keep;
+    return spec;
+  }
+  spec.method = Method::rtn;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t comma = std::min(text.find(',', at), text.size());
+    const std::string word = text.substr(at, comma - at);
+    const size_t equals = word.find('=');
+    if (equals == std::string::npos)
+      return usage_error("\"" + word +
+                         "\" is no setting of an encoding (bits=, group=, scale=, zero=, range=)");
+    if (auto r = apply_word(word.substr(0, equals), word.substr(equals + 1), spec); !r)
+      return r.error();
+    at = comma + 1;
+  }
+  return spec;
+}
+
+Result<EncodingRule> parse_rule(const std::string& text) {
+  // Both sides may hold '=': the split is the first one with a specification behind it.
+  for (size_t cut = text.find('='); cut != std::string::npos; cut = text.find('=', cut + 1))
+    if (cut > 0 && parse_spec(text.substr(cut + 1), {}))
+      return EncodingRule{text.substr(0, cut), text.substr(cut + 1)};
+  return usage_error("--rule \"" + text + "\": expected REGEX=SPEC, e.g. 'down_proj=bits=6'");
+}
+
+Result<Plan> make_plan(const SourceModel& source, const PlanOptions& options) {
+  auto description = description_from_config(source.config, source.generation_config);
+  if (!description) return description.error();
+  Plan plan;
+  plan.description = std::move(*description);
+  if (auto r = match(source, plan); !r) return r.error();
+
+  std::vector<std::regex> patterns;
+  std::vector<int64_t> matches(options.rules.size());
+  for (const EncodingRule& rule : options.rules) {
+    try {
+      patterns.emplace_back(rule.pattern);
+    } catch (const std::regex_error& e) {
+      return usage_error("--rule \"" + rule.pattern + "\": " + e.what());
+    }
+  }
+  bool quantized = false;
+  for (TensorPlan& t : plan.tensors) {
+    const bool vector = t.spec.input < 0 && t.spec.role != Role::embedding;
+    const bool head = t.spec.role == Role::embedding || t.spec.role == Role::head;
+    QuantSpec spec = head ? options.head : options.linear;
+    if (vector) spec.method = Method::none;
+    for (size_t i = 0; i < patterns.size(); i++) {
+      if (!std::regex_search(t.spec.name, patterns[i])) continue;
+      auto changed = parse_spec(options.rules[i].spec, spec);
+      if (!changed) return changed.error();
+      spec = *changed;
+      matches[i]++;
+    }
+    if (vector && spec.method == Method::rtn)
+      return usage_error("tensor \"" + t.spec.name + "\" is a vector and stays as it is");
+    const SourceType type = t.source->type;
+    if (spec.method == Method::keep && !is_block(type)) spec.method = Method::none;
+    if (spec.method == Method::rtn && is_block(type) && !options.allow_requantize)
+      return usage_error("tensor \"" + t.spec.name + "\" is quantized already (" +
+                         std::string(source_type_name(type)) +
+                         "): --method keep carries it over, --allow-requantize rounds it again");
+    t.method = spec.method;
+    t.range = spec.range;
+    quantized |= t.method != Method::none;
+    switch (t.method) {
+      case Method::none:
+        // A norm in f32 costs nothing and folds later without loss.
+        t.encoding = real_encoding(vector ? Element::f32 : real_element(type));
+        break;
+      case Method::rtn:
+        t.encoding = spec.encoding();
+        break;
+      case Method::keep:
+        t.encoding = kept(type);
+        break;
+    }
+    if (auto problem = encoding_problem(t.encoding))
+      return usage_error("tensor \"" + t.spec.name + "\": " + *problem);
+    t.bytes = part_bytes(t.encoding, t.spec);
+    plan.stored_bytes += t.bytes;
+    plan.source_bytes += t.source->bytes.size() + (t.bias != nullptr ? t.bias->bytes.size() : 0);
+  }
+  for (size_t i = 0; i < matches.size(); i++)
+    if (matches[i] == 0)
+      return usage_error("--rule \"" + options.rules[i].pattern + "\" matches no tensor");
+  if (options.linear.method == Method::keep && !quantized)
+    return usage_error("--method keep: nothing in the input is quantized");
+  return plan;
+}
+
+namespace {
+
+/// The last words of a name, which say its kind: "self_attn.q_proj.weight" of every layer.
+std::string kind_of(const TensorSpec& spec) {
+  const std::string prefix = "model.layers." + std::to_string(spec.layer) + ".";
+  return spec.layer < 0 ? spec.name : "layers.*." + spec.name.substr(prefix.size());
+}
+
+struct KindSum {
+  int64_t count = 0;
+  uint64_t weights = 0, bytes = 0;
+  const TensorPlan* first = nullptr;
+};
+
+std::vector<std::pair<std::string, KindSum>> sum_by_kind(const Plan& plan) {
+  std::vector<std::pair<std::string, KindSum>> rows;
+  for (const TensorPlan& t : plan.tensors) {
+    const std::string key = kind_of(t.spec);
+    auto row = std::find_if(rows.begin(), rows.end(), [&](auto& r) {
+      return r.first == key && describe(r.second.first->encoding) == describe(t.encoding);
+    });
+    if (row == rows.end()) row = rows.insert(rows.end(), {key, {0, 0, 0, &t}});
+    row->second.count++;
+    row->second.weights += static_cast<uint64_t>(t.spec.rows * t.spec.columns);
+    row->second.bytes += t.bytes;
+  }
+  return rows;
+}
+
+double bits_per_weight(uint64_t bytes, uint64_t weights) {
+  return 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
+}
+
+}  // namespace
+
+std::string plan_text(const Plan& plan) {
+  std::string text;
+  char line[256];
+  uint64_t weights = 0;
+  const auto rows = sum_by_kind(plan);
+  for (const auto& [kind, sum] : rows) {
+    const TensorSpec& spec = sum.first->spec;
+    std::snprintf(line, sizeof line,
+                  "%5lld x %-42s [%lld, %lld]  %-4s  %s, %.2f bits/weight, %.2f MB\n",
+                  static_cast<long long>(sum.count), kind.c_str(),
+                  static_cast<long long>(spec.rows), static_cast<long long>(spec.columns),
+                  method_name(sum.first->method), describe(sum.first->encoding).c_str(),
+                  bits_per_weight(sum.bytes, sum.weights), static_cast<double>(sum.bytes) / 1e6);
+    text += line;
+    weights += sum.weights;
+  }
+  std::snprintf(line, sizeof line,
+                "%zu tensors, %.1f M weights, %.1f MB -> %.1f MB, %.2f bits/weight stored\n",
+                plan.tensors.size(), static_cast<double>(weights) / 1e6,
+                static_cast<double>(plan.source_bytes) / 1e6,
+                static_cast<double>(plan.stored_bytes) / 1e6,
+                bits_per_weight(plan.stored_bytes, weights));
+  return text + line;
+}
+
+Json plan_json(const Plan& plan) {
+  Json tensors = Json::array();
+  for (const TensorPlan& t : plan.tensors)
+    tensors.push_back({{"name", t.spec.name},
+                       {"rows", t.spec.rows},
+                       {"columns", t.spec.columns},
+                       {"source", source_type_name(t.source->type)},
+                       {"method", method_name(t.method)},
+                       {"encoding", describe(t.encoding)},
+                       {"bytes", t.bytes}});
+  return {{"tensors", tensors},
+          {"source_bytes", plan.source_bytes},
+          {"stored_bytes", plan.stored_bytes}};
+}
+
+}  // namespace sqf

@@ -1,0 +1,77 @@
+#pragma once
+// What will be done to each tensor, decided and checked before any work starts: which encoding,
+// by which method, how many bytes. Refuses models whose tensors are not those their config asks
+// for; touches no weight.
+
+#include <string>
+#include <vector>
+
+#include "converter/encode.hpp"
+#include "converter/source.hpp"
+#include "model/description.hpp"
+
+namespace sqf {
+
+enum class Method : uint8_t {
+  none,  ///< values as they are
+  rtn,   ///< round to nearest
+  keep,  ///< codes of an already quantized input, carried over
+};
+const char* method_name(Method method);
+
+/// The encoding that rules and options ask for; unset fields take the defaults of the width.
+struct QuantSpec {
+  Method method = Method::rtn;
+  int bits = 4;
+  uint32_t group = 32;  ///< 0: the whole row
+  Element scale = Element::u8;
+  ZeroKind zero = ZeroKind::none;  ///< none: u4 up to 4 bits, u8 above
+  Range range = Range::search;
+
+  EncodingRecord encoding() const;
+};
+
+/// "bits=8,group=64,scale=f16,zero=constant,range=minmax", "none" or "keep": what is named is
+/// changed in `base`. Errors: usage, naming the word.
+Result<QuantSpec> parse_spec(const std::string& text, QuantSpec base);
+
+struct EncodingRule {
+  std::string pattern;  ///< ECMAScript regular expression, searched in the tensor's name
+  std::string spec;
+};
+
+/// Splits "REGEX=SPEC". Errors: usage.
+Result<EncodingRule> parse_rule(const std::string& text);
+
+struct PlanOptions {
+  QuantSpec linear;                 ///< the matrices inside the layers
+  QuantSpec head = {.bits = 8};     ///< embedding and head
+  std::vector<EncodingRule> rules;  ///< the last that matches wins
+  bool allow_requantize = false;    ///< rounding what is quantized already
+};
+
+struct TensorPlan {
+  TensorSpec spec;
+  const SourceTensor* source = nullptr;
+  const SourceTensor* bias = nullptr;  ///< null: none
+  Method method = Method::none;
+  Range range = Range::search;
+  EncodingRecord encoding = {};
+  uint64_t bytes = 0;  ///< stored, padding included
+};
+
+struct Plan {
+  ModelDescription description;
+  std::vector<TensorPlan> tensors;  ///< in the order of the file
+  uint64_t source_bytes = 0, stored_bytes = 0;
+};
+
+/// Errors: malformed (missing, extra or misshapen tensors, all named), usage (a rule that matches
+/// nothing, requantizing without leave), unsupported. `source` must outlive the plan.
+Result<Plan> make_plan(const SourceModel& source, const PlanOptions& options);
+
+/// One line per kind of tensor and encoding, with counts, bytes and bits per weight.
+std::string plan_text(const Plan& plan);
+Json plan_json(const Plan& plan);
+
+}  // namespace sqf
