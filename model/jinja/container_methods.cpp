@@ -13,6 +13,7 @@ using Value = JinjaValue;
 using Args = JinjaArgs;
 
 Value get(JinjaRuntime& rt, const Value& self, Args& args) {
+  if (!rt.check_key(args.positional[0])) return {};
   if (const Value* found = rt.find(*self.dict, args.positional[0])) return *found;
   return args.positional[1].is_missing() ? Value::of_none() : args.positional[1];
 }

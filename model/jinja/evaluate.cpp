@@ -197,13 +197,14 @@ JinjaArgs JinjaInterpreter::arguments(const JinjaExpr& expr, size_t first) {
 
 Value JinjaInterpreter::evaluate_filter(const JinjaExpr& expr, const Value* block_text) {
   Value input;
-  if (!expr.children[0])
+  if (!expr.children[0]) {
     input = *block_text;
-  else if (block_text && expr.children[0]->kind == Kind::filter)
-    input = rt_.enter() ? evaluate_filter(*expr.children[0], block_text) : Value{};
-  else
+  } else if (block_text) {  // a chain over a block is made of filters down to its text
+    if (rt_.enter()) input = evaluate_filter(*expr.children[0], block_text);
+    rt_.leave();
+  } else {
     input = evaluate(*expr.children[0]);
-  if (block_text && expr.children[0]) rt_.leave();
+  }
   JinjaArgs args = arguments(expr, 1);
   if (rt_.failed()) return {};
   rt_.set_line(expr.line);

@@ -140,7 +140,9 @@ JinjaValue jinja_format_percent(JinjaRuntime& rt, const JinjaText& format,
       put_value(rt, out, spec, args[next++]);
     }
   }
-  const bool one_mapping = args.size() == 1 && args[0].is(Kind::dict);
+  // A single argument with subscripts may be meant for %(name)s, so Python lets it go unused.
+  const bool one_mapping = args.size() == 1 && (args[0].is(Kind::dict) || args[0].is(Kind::list) ||
+                                                args[0].is(Kind::range) || args[0].is_undefined());
   if (next < args.size() && !one_mapping)
     return rt.fail("not all arguments converted during string formatting");
   return rt.text(out);

@@ -104,9 +104,15 @@ bool is_plain_sequence(const Value& value) {
   return value.is(Kind::list) || value.is(Kind::tuple);
 }
 
+/// Indices start, start + step, ... up to but without stop.
+struct Slice {
+  int64_t start = 0;
+  int64_t stop = 0;
+  int64_t step = 1;
+};
+
 /// Python's slice.indices for a sequence of `length`.
-std::vector<size_t> slice_indices(JinjaRuntime& rt, int64_t length,
-                                  const std::array<Value, 3>& bounds) {
+Slice resolve_slice(JinjaRuntime& rt, int64_t length, const std::array<Value, 3>& bounds) {
   auto given = [](const Value& v) { return !v.is_missing() && !v.is(Kind::none); };
   const int64_t step = given(bounds[2]) ? jinja_integer_arg(rt, bounds[2], 1) : 1;
   if (step == 0) rt.fail("slice step cannot be zero");
@@ -117,35 +123,45 @@ std::vector<size_t> slice_indices(JinjaRuntime& rt, int64_t length,
     if (at < 0) at = at < -length ? low : at + length;
     return std::clamp(at, low, std::max(low, high));
   };
-  const int64_t start = place(bounds[0], step < 0 ? high : low);
-  const int64_t stop = place(bounds[1], step < 0 ? low : high);
+  return {place(bounds[0], step < 0 ? high : low), place(bounds[1], step < 0 ? low : high), step};
+}
+
+std::vector<size_t> slice_indices(JinjaRuntime& rt, const Slice& slice) {
   std::vector<size_t> indices;
-  if (rt.failed()) return indices;
-  for (int64_t at = start; step > 0 ? at < stop : at > stop;) {
+  for (int64_t at = slice.start; slice.step > 0 ? at < slice.stop : at > slice.stop;) {
     if (!rt.charge(sizeof(size_t))) break;
     indices.push_back(static_cast<size_t>(at));
-    if (__builtin_add_overflow(at, step, &at)) break;
+    if (__builtin_add_overflow(at, slice.step, &at)) break;
   }
   return indices;
 }
 
-Value slice_text(JinjaRuntime& rt, const JinjaText& text, const std::vector<size_t>& indices) {
-  if (!text.ascii && !rt.charge(text.bytes.size())) return {};
-  std::vector<size_t> offsets;  // of each character, only where they differ from its index
-  for (size_t at = 0; !text.ascii && at < text.bytes.size(); jinja_decode(text.bytes, at))
-    offsets.push_back(at);
-  if (!text.ascii) offsets.push_back(text.bytes.size());
-  auto offset = [&](size_t index) { return text.ascii ? index : offsets[index]; };
-  JinjaTextBuilder builder;
-  for (size_t i = 0; i < indices.size();) {  // consecutive characters go over in one piece
-    size_t run = 1;
-    while (i + run < indices.size() && indices[i + run] == indices[i] + run) ++run;
-    builder.append(text, {offset(indices[i]), offset(indices[i] + run)});
-    i += run;
+Value slice_text(JinjaRuntime& rt, const JinjaText& text, const Slice& slice) {
+  if (!rt.charge(text.bytes.size())) return {};
+  if (slice.step == 1) {
+    const size_t begin = jinja_byte_offset(text, static_cast<size_t>(slice.start));
+    const size_t end = jinja_byte_offset(text, static_cast<size_t>(slice.stop));
+    return rt.text(jinja_cut(text, {begin, std::max(begin, end)}));
   }
+  std::vector<size_t> offsets;  // of each character and of the end
+  for (size_t at = 0; at < text.bytes.size(); jinja_decode(text.bytes, at)) offsets.push_back(at);
+  offsets.push_back(text.bytes.size());
+  if (!rt.charge(offsets.size() * sizeof(size_t))) return {};
+  JinjaTextBuilder builder;
+  for (const size_t index : slice_indices(rt, slice))
+    builder.append(text, {offsets[index], offsets[index + 1]});
   JinjaText result = builder.take();
   result.markup = text.markup;
   return rt.text(std::move(result));
+}
+
+/// A slice of a range is a range.
+std::array<int64_t, 3> slice_range(const std::array<int64_t, 3>& range, const Slice& slice) {
+  std::array<int64_t, 3> result = range;
+  const bool overflow = __builtin_mul_overflow(range[2], slice.step, &result[2]);
+  result[0] = range[0] + slice.start * range[2];
+  result[1] = range[0] + slice.stop * range[2];
+  return overflow ? range : result;
 }
 
 Value missing_item(JinjaRuntime& rt, const Value& value, const Value& key) {
@@ -232,13 +248,16 @@ Value jinja_item(JinjaRuntime& rt, const Value& value, const Value& key) {
 Value jinja_slice(JinjaRuntime& rt, const Value& value, const std::array<Value, 3>& bounds) {
   if (value.is_undefined()) return undefined_owner(rt, value);
   if (!value.is_text() && !is_plain_sequence(value) && !value.is(Kind::range))
-    return rt.undefined(std::string(jinja_type_name(value)) + " object has no slices");
-  const std::vector<size_t> indices = slice_indices(rt, rt.length(value), bounds);
+    return rt.fail(jinja_quoted(jinja_type_name(value)) + " object cannot be sliced");
+  const Slice slice = resolve_slice(rt, rt.length(value), bounds);
   if (rt.failed()) return {};
-  if (value.is_text()) return slice_text(rt, *value.text, indices);
+  if (value.is_text()) return slice_text(rt, *value.text, slice);
   std::vector<Value> items;
-  for (size_t at : indices) items.push_back(value.sequence->items[at]);
-  return rt.sequence(value.is(Kind::tuple) ? Kind::tuple : Kind::list, std::move(items));
+  for (const size_t at : slice_indices(rt, slice)) items.push_back(value.sequence->items[at]);
+  const Value result = rt.sequence(value.kind, std::move(items));
+  if (value.is(Kind::range) && !rt.failed())
+    result.sequence->bounds = slice_range(value.sequence->bounds, slice);
+  return result;
 }
 
 Value jinja_path(JinjaRuntime& rt, Value value, const Value& path) {

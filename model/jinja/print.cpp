@@ -92,8 +92,10 @@ void print_text_repr(JinjaTextBuilder& out, const JinjaText& text) {
   const bool doubled =
       text.bytes.find('\'') != std::string::npos && text.bytes.find('"') == std::string::npos;
   const char quote = doubled ? '"' : '\'';
+  if (text.markup) out.append("Markup(");
   append_quoted(out, text, quote,
                 [quote](char32_t c) { return repr_escape(c, static_cast<char32_t>(quote)); });
+  if (text.markup) out.append(")");
 }
 
 void print_items(JinjaRuntime& rt, JinjaTextBuilder& out, const JinjaValue& value,

@@ -166,6 +166,7 @@ Value unique(JinjaRuntime& rt, const Value& self, Args& args) {
   std::vector<Value> seen, kept;
   for (const Value& item : rt.iterate(self)) {
     const Value key = plain_key(rt, item, args.positional[0], args.positional[1]);
+    if (!rt.check_key(key)) return {};
     if (std::any_of(seen.begin(), seen.end(), [&](const Value& s) { return rt.equal(s, key); }))
       continue;
     if (rt.failed()) return {};
@@ -246,6 +247,7 @@ const Value* named(const Args& args, std::string_view name) {
 
 /// map('filter', args...) or map(attribute='path', default=value).
 Value map(JinjaRuntime& rt, const Value& self, Args& args) {
+  if (!rt.truthy(self)) return iterator(rt, {});  // even if it is none
   std::vector<Value> results;
   const Value* attribute = named(args, "attribute");
   const Value* fallback = named(args, "default");
@@ -270,6 +272,7 @@ Value map(JinjaRuntime& rt, const Value& self, Args& args) {
 /// select('test', args...) and selectattr('path', 'test', args...); no test asks for truth.
 template <bool Keep, bool ByAttribute>
 Value choose(JinjaRuntime& rt, const Value& self, Args& args) {
+  if (!rt.truthy(self)) return iterator(rt, {});
   std::vector<Value> kept;
   Value path;
   const JinjaBuiltin* test = nullptr;

@@ -243,7 +243,7 @@ bool JinjaRuntime::contains(const JinjaValue& container, const JinjaValue& item)
     return charge(container.text->bytes.size() + item.text->bytes.size()) &&
            jinja_find(container.text->bytes, item.text->bytes, 0) != std::string::npos;
   }
-  if (container.is(Kind::dict)) return find(*container.dict, item) != nullptr;
+  if (container.is(Kind::dict)) return check_key(item) && find(*container.dict, item) != nullptr;
   if (container.is_sequence() && !container.is(Kind::iterator)) {
     const auto& items = container.sequence->items;
     return std::any_of(items.begin(), items.end(),
@@ -275,7 +275,9 @@ std::vector<JinjaValue> JinjaRuntime::iterate(const JinjaValue& value) {
   for (size_t at = 0; at < bytes.size() && charge(sizeof(JinjaText));) {
     const size_t begin = at;
     jinja_decode(bytes, at);
-    items.push_back(text(jinja_cut(*value.text, {begin, at})));
+    JinjaText character = jinja_cut(*value.text, {begin, at});
+    character.markup = false;
+    items.push_back(text(std::move(character)));
   }
   return items;
 }
@@ -306,11 +308,19 @@ const JinjaValue* JinjaRuntime::find(const JinjaDict& dict, std::string_view key
   return nullptr;
 }
 
+bool JinjaRuntime::check_key(const JinjaValue& key) {
+  const bool is_tuple = key.is(Kind::tuple);
+  if (key.is(Kind::list) || key.is(Kind::dict) || key.is(Kind::dict_items) ||
+      key.is(Kind::dict_keys) || (is_tuple && !enter()))
+    fail("unhashable type: " + jinja_quoted(jinja_type_name(key)));
+  for (size_t i = 0; is_tuple && i < key.sequence->items.size() && !failed_; ++i)
+    if (charge(1)) check_key(key.sequence->items[i]);
+  if (is_tuple) leave();
+  return !failed_;
+}
+
 void JinjaRuntime::put(JinjaDict& dict, JinjaValue key, JinjaValue value) {
-  if (key.is(Kind::list) || key.is(Kind::dict) || key.is(Kind::dict_items)) {
-    fail("unhashable type: '" + std::string(jinja_type_name(key)) + "'");
-    return;
-  }
+  if (!check_key(key)) return;
   for (auto& [name, held] : dict.entries) {
     if (!equal(name, key)) continue;
     held = std::move(value);

@@ -141,7 +141,9 @@ class JinjaRuntime {
   /// The value under a key, nullptr if there is none.
   const JinjaValue* find(const JinjaDict& dict, const JinjaValue& key);
   const JinjaValue* find(const JinjaDict& dict, std::string_view key);
-  /// Replaces the value or adds the key. Fails on keys that cannot be compared by value.
+  /// Fails on what Python cannot hash: lists, dicts, tuples with one of them inside.
+  bool check_key(const JinjaValue& key);
+  /// Replaces the value or adds the key.
   void put(JinjaDict& dict, JinjaValue key, JinjaValue value);
 
  private:
