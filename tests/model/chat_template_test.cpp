@@ -309,7 +309,8 @@ TEST(ChatTemplate, SurvivesLoopsThatAreOver) {
 
 TEST(ChatTemplate, ReadsLongTextInLinearTime) {
   const std::string text(1000000, '{');
-  EXPECT_EQ(render(" " + text.substr(0, 1), OrderedJson::object()), " {");
+  EXPECT_EQ(render(text, OrderedJson::object()).substr(0, 34),
+            "error: chat template line 1 column");
   const std::string plain(1048576, 'x');
   EXPECT_EQ(render(plain, OrderedJson::object()), plain);
   std::string lines;
