@@ -63,6 +63,8 @@ MatmulJob job_of(const PartView& part, const QuantizedInput& input) {
   job.scales = bytes(part.scales);
   job.scale_type = e.scale_type;
   job.scale_table = table_of(e.scale_type);
+  job.scale_bytes = kTileRows * element_bits(e.scale_type) / 8;
+  job.zero_bytes = kTileRows * element_bits(zero_shape(e, 1, 1, 1).element) / 8;
   job.row_factors = e.row_factor ? part.row_factors : nullptr;
   job.zeros = bytes(part.zeros);
   job.zero = e.zero;

@@ -30,6 +30,7 @@ struct MatmulJob {
   const uint8_t* zeros = nullptr;
   ZeroKind zero = ZeroKind::none;
   int32_t zero_constant = 0;
+  int64_t scale_bytes = 0, zero_bytes = 0;  ///< of one group of a tile
   int64_t group_step = 1;  ///< groups from segment to segment: 0 where one group has them all
 
   // Activations, as QuantizedInput has them.

@@ -26,6 +26,7 @@ struct Kernels : TileReader<V> {
   using Reader::kHalves;
   static constexpr int kStrips = 2;  ///< of the dense form: two tiles or the halves of one
   static constexpr int kTilesAtOnce = kStrips / kHalves;
+  static constexpr int64_t kParametersAhead = 2;  ///< tiles; past the end it does no harm
 
   // ---- direct ----------------------------------------------------------------------------------
 
@@ -103,6 +104,7 @@ struct Kernels : TileReader<V> {
   template <int Width>
   static void direct(const MatmulJob& j) {
     for (int64_t tile = j.tile_begin; tile < j.tile_end; tile++) {
+      Reader::prefetch_parameters(j, tile + kParametersAhead);
       int64_t token = 0;
       if constexpr (V::kDirectTokens >= 4)
         for (; j.tokens - token >= 4; token += 4) direct_tile<Width, 4>(j, tile, token);

@@ -104,6 +104,16 @@ struct TileReader {
     expand_zeros(j, tile, first, count, out);
   }
 
+  /// Scales and zeros of a tile are short stretches of streams of their own, which the hardware
+  /// does not fetch ahead: asked for while the tile before is multiplied.
+  static void prefetch_parameters(const MatmulJob& j, int64_t tile) {
+    const int64_t scales = j.groups * j.scale_bytes, zeros = j.groups * j.zero_bytes;
+    for (int64_t at = 0; at < scales; at += 64) V::prefetch(j.scales + tile * scales + at);
+    for (int64_t at = 0; at < zeros; at += 64) V::prefetch(j.zeros + tile * zeros + at);
+    if (j.row_factors != nullptr)
+      V::prefetch(reinterpret_cast<const uint8_t*>(j.row_factors + tile * kTileRows));
+  }
+
   // ---- codes -----------------------------------------------------------------------------------
 
   /// Where one block of 32 columns stands in each plane.
