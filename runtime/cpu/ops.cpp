@@ -118,27 +118,36 @@ int64_t attention_scratch(int64_t length) {
 
 namespace {
 
-/// scores [kQueryBlock][stride] for all blocks of 16 positions. Four queries share each key load.
+/// Scores of four queries on kBlocks * 16 positions. Each key load serves four queries and each
+/// query's element every block; two blocks keep enough sums in flight to hide their latency.
+template <int kBlocks>
+SQF_INLINE void score_blocks(const std::array<const float*, kQueryBlock>& q, const float* keys,
+                             int64_t dim, int64_t stride, float* scores) {
+  F16 sums[kBlocks][kQueryBlock] = {};
+  for (int64_t i = 0; i < dim; i++) {
+    F16 key[kBlocks];
+#pragma GCC unroll 2
+    for (int b = 0; b < kBlocks; b++) load(keys + (b * dim + i) * kLanes, key[b]);
+#pragma GCC unroll 4
+    for (size_t n = 0; n < kQueryBlock; n++)
+#pragma GCC unroll 2
+      for (int b = 0; b < kBlocks; b++) sums[b][n] = key[b] * q[n][i] + sums[b][n];
+  }
+  const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
+  for (int b = 0; b < kBlocks; b++)
+    for (int64_t n = 0; n < kQueryBlock; n++) {
+      const F16 scaled = sums[b][n] * scale;
+      std::memcpy(scores + n * stride + b * kLanes, &scaled, sizeof scaled);
+    }
+}
+
+/// scores [kQueryBlock][stride] for all positions up to stride.
 SQF_CLONES void score_keys(const std::array<const float*, kQueryBlock>& q, const float* keys,
                            int64_t dim, int64_t stride, float* scores) {
-  const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
-  for (int64_t at = 0; at < stride; at += kLanes) {
-    F16 sum0 = {}, sum1 = {}, sum2 = {}, sum3 = {};
-    const float* block = keys + at * dim;
-    for (int64_t i = 0; i < dim; i++) {
-      F16 key;
-      load(block + i * kLanes, key);
-      sum0 = key * q[0][i] + sum0;
-      sum1 = key * q[1][i] + sum1;
-      sum2 = key * q[2][i] + sum2;
-      sum3 = key * q[3][i] + sum3;
-    }
-    sum0 *= scale, sum1 *= scale, sum2 *= scale, sum3 *= scale;
-    std::memcpy(scores + at, &sum0, sizeof sum0);
-    std::memcpy(scores + stride + at, &sum1, sizeof sum1);
-    std::memcpy(scores + 2 * stride + at, &sum2, sizeof sum2);
-    std::memcpy(scores + 3 * stride + at, &sum3, sizeof sum3);
-  }
+  int64_t at = 0;
+  for (; at + 2 * kLanes <= stride; at += 2 * kLanes)
+    score_blocks<2>(q, keys + at * dim, dim, stride, scores + at);
+  if (at < stride) score_blocks<1>(q, keys + at * dim, dim, stride, scores + at);
 }
 
 /// Turns scores into weights in place; what lies past `length` becomes 0.
@@ -167,31 +176,42 @@ SQF_CLONES void softmax(float* scores, int64_t length, int64_t stride) {
   for (int64_t i = length; i < stride; i++) scores[i] = 0;
 }
 
+/// kBlocks * 16 columns of four outputs: the sum over positions of weight * value.
+template <int kBlocks>
+SQF_INLINE void weigh_blocks(const float* weights, int64_t stride, const float* values, int64_t dim,
+                             int64_t length, const std::array<float*, kQueryBlock>& out,
+                             int64_t at) {
+  F16 sums[kBlocks][kQueryBlock] = {};
+  for (int64_t p = 0; p < length; p++) {
+    F16 value[kBlocks];
+#pragma GCC unroll 2
+    for (int b = 0; b < kBlocks; b++) load(values + p * dim + at + b * kLanes, value[b]);
+#pragma GCC unroll 4
+    for (int64_t n = 0; n < kQueryBlock; n++)
+#pragma GCC unroll 2
+      for (int b = 0; b < kBlocks; b++)
+        sums[b][n] = value[b] * weights[n * stride + p] + sums[b][n];
+  }
+  // Backwards, since a block that is not full repeats its first query.
+  for (size_t n = kQueryBlock; n-- > 0;)
+    for (int b = 0; b < kBlocks; b++)
+      std::memcpy(out[n] + at + b * kLanes, &sums[b][n], sizeof sums[b][n]);
+}
+
 /// Four outputs [dim]: the sum over positions of weight * value.
 SQF_CLONES void weigh_values(const float* weights, int64_t stride, const float* values, int64_t dim,
                              int64_t length, const std::array<float*, kQueryBlock>& out) {
-  int64_t begin = 0;
-  for (; begin + kLanes <= dim; begin += kLanes) {
-    F16 sum0 = {}, sum1 = {}, sum2 = {}, sum3 = {};
-    for (int64_t p = 0; p < length; p++) {
-      F16 value;
-      load(values + p * dim + begin, value);
-      sum0 = value * weights[p] + sum0;
-      sum1 = value * weights[stride + p] + sum1;
-      sum2 = value * weights[2 * stride + p] + sum2;
-      sum3 = value * weights[3 * stride + p] + sum3;
-    }
-    std::memcpy(out[3] + begin, &sum3, sizeof sum3);
-    std::memcpy(out[2] + begin, &sum2, sizeof sum2);
-    std::memcpy(out[1] + begin, &sum1, sizeof sum1);
-    std::memcpy(out[0] + begin, &sum0, sizeof sum0);
-  }
-  for (; begin < dim; begin++) {
-    for (size_t i = kQueryBlock; i-- > 0;) {
+  int64_t at = 0;
+  for (; at + 2 * kLanes <= dim; at += 2 * kLanes)
+    weigh_blocks<2>(weights, stride, values, dim, length, out, at);
+  for (; at + kLanes <= dim; at += kLanes)
+    weigh_blocks<1>(weights, stride, values, dim, length, out, at);
+  for (; at < dim; at++) {
+    for (size_t n = kQueryBlock; n-- > 0;) {
       float sum = 0;
       for (int64_t p = 0; p < length; p++)
-        sum = weights[static_cast<int64_t>(i) * stride + p] * values[p * dim + begin] + sum;
-      out[i][begin] = sum;
+        sum = weights[static_cast<int64_t>(n) * stride + p] * values[p * dim + at] + sum;
+      out[n][at] = sum;
     }
   }
 }
