@@ -3,10 +3,13 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 
 namespace sqf {
 namespace {
@@ -22,6 +25,27 @@ double now() {
 int report(const char* program, const Error& error) {
   std::fprintf(stderr, "%s: error: %s\n", program, error.message.c_str());
   return static_cast<int>(error.code);
+}
+
+std::optional<int> parse_arguments(CLI::App& app, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& e) {
+    app.exit(e);
+    return close_output(app.get_name().c_str(), 0);
+  } catch (const CLI::ParseError& e) {
+    return report(app.get_name().c_str(), usage_error(std::string(e.what()) + " (see --help)"));
+  }
+  return std::nullopt;
+}
+
+int close_output(const char* program, int code) {
+  errno = 0;
+  std::cout.flush();
+  const bool flushed = std::fflush(stdout) == 0;
+  if (flushed && std::ferror(stdout) == 0) return code;
+  return report(program, io_error(std::string("standard output: ") +
+                                  (errno != 0 ? std::strerror(errno) : "cannot write")));
 }
 
 void catch_signals() {

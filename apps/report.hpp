@@ -2,14 +2,26 @@
 // What the three programs share on the terminal: errors, signals, progress. No mathematics.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "format/result.hpp"
 
+namespace CLI {
+class App;
+}
+
 namespace sqf {
+
+/// Parses the arguments. Holds the exit code where the program ends here: --help, --version, or a
+/// usage error, which is printed.
+std::optional<int> parse_arguments(CLI::App& app, int argc, char** argv);
 
 /// Prints "program: error: ..." and returns the exit code.
 int report(const char* program, const Error& error);
+
+/// `code`, unless something printed did not reach standard output: then that is reported.
+int close_output(const char* program, int code);
 
 /// After this, Ctrl-C and SIGTERM set a flag instead of ending the program.
 void catch_signals();

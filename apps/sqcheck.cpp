@@ -219,7 +219,8 @@ int print_rules() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc == 2 && std::string_view(argv[1]) == "rules") return print_rules();
+  if (argc == 2 && std::string_view(argv[1]) == "rules")
+    return sqf::close_output("sqcheck", print_rules());
   Arguments arguments;
   if (argc > 1 && std::string_view(argv[1]) == "info") {
     arguments.info = true;
@@ -236,13 +237,9 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.set_version_flag("--version", std::string("sqcheck 1.0.0 (SQF 1.0)"));
   app.footer(kFooter);
+  if (const auto code = sqf::parse_arguments(app, argc, argv)) return *code;
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : static_cast<int>(sqf::Code::usage);
-  }
-  try {
-    return run(arguments);
+    return sqf::close_output("sqcheck", run(arguments));
   } catch (const std::exception& e) {
     return sqf::report("sqcheck", sqf::io_error(e.what()));
   }

@@ -20,7 +20,7 @@ constexpr const char* kFooter = R"(Examples:
 Exit codes: 0 good, 1 malformed input, 2 usage, 3 environment or I/O, 4 unsupported, 5 interrupted.)";
 
 struct Arguments {
-  std::string input, output, method = "rtn", spec, head = "bits=8", bits, group, scale, zero, range;
+  std::string input, output, method = "rtn", head, bits, group, scale, zero, range;
   std::vector<std::string> rules;
   int threads = sqf::available_cores();
   bool dry_run = false, json = false, force = false, requantize = false, quiet = false;
@@ -43,8 +43,10 @@ void declare(CLI::App& app, Arguments& a) {
                  "zero point: constant (symmetric), u4, u8, minimum (default u4, above 4 bits u8)");
   app.add_option("--range", a.range,
                  "minmax, or search for the least squared error (default search)");
-  app.add_option("--head", a.head, "encoding of embedding and head, e.g. bits=8,group=32 or none")
-      ->capture_default_str();
+  app.add_option(
+      "--head", a.head,
+      "encoding of embedding and head, e.g. bits=8,group=32 or none (default bits=8; with "
+      "another method than rtn: that method)");
   app.add_option("--rule", a.rules,
                  "REGEX=SPEC for tensors whose name matches; the last match wins; may be repeated")
       ->expected(1)
@@ -82,7 +84,8 @@ sqf::Result<sqf::PlanOptions> plan_options(const Arguments& a) {
     options.linear = *linear;
   }
   options.head.range = options.linear.range;
-  auto head = sqf::parse_spec(a.method == "rtn" ? a.head : a.method, options.head);
+  const std::string head_words = !a.head.empty() ? a.head : a.method == "rtn" ? "bits=8" : a.method;
+  auto head = sqf::parse_spec(head_words, options.head);
   if (!head) return head.error();
   options.head = *head;
   for (const std::string& text : a.rules) {
@@ -112,6 +115,11 @@ double relative_error(const sqf::ConvertReport& report) {
   return sum.energy > 0 ? sum.squared_error / sum.energy : 0;
 }
 
+/// A path need not be UTF-8; JSON must be.
+void print(const sqf::Json& json) {
+  std::printf("%s\n", json.dump(1, ' ', false, sqf::Json::error_handler_t::replace).c_str());
+}
+
 sqf::Result<void> run(const Arguments& a) {
   auto options = plan_options(a);
   if (!options) return options.error();
@@ -120,7 +128,7 @@ sqf::Result<void> run(const Arguments& a) {
   auto plan = sqf::make_plan(*source, *options);
   if (!plan) return plan.error();
   if (a.json && a.dry_run)
-    std::printf("%s\n", sqf::plan_json(*plan).dump(1).c_str());
+    print(sqf::plan_json(*plan));
   else if (!a.quiet && !a.json)
     std::fputs(sqf::plan_text(*plan).c_str(), stdout);
   if (a.dry_run) return {};
@@ -160,7 +168,7 @@ sqf::Result<void> run(const Arguments& a) {
     json["file_bytes"] = result->file_bytes;
     json["seconds"] = seconds;
     json["relative_squared_error"] = relative_error(*result);
-    std::printf("%s\n", json.dump(1).c_str());
+    print(json);
   } else if (!a.quiet) {
     std::printf(
         "%s: %.1f MB in %.2f s (%.2f GB/s read), squared error %.3g of the weights' energy\n",
@@ -176,15 +184,11 @@ int main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("Converts a language model to one quantized .sqf file.", "sqconv");
   declare(app, arguments);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : static_cast<int>(sqf::Code::usage);
-  }
+  if (const auto code = sqf::parse_arguments(app, argc, argv)) return *code;
   try {
     if (auto r = run(arguments); !r) return sqf::report("sqconv", r.error());
   } catch (const std::exception& e) {
     return sqf::report("sqconv", sqf::io_error(e.what()));
   }
-  return 0;
+  return sqf::close_output("sqconv", 0);
 }

@@ -138,11 +138,9 @@ int run_bench(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--exact", a.exact, "f32 activations");
   app.add_flag("--json", a.json, "a list of one object per test");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : static_cast<int>(Code::usage);
-  }
+  if (const auto code = parse_arguments(app, argc, argv)) return *code;
+  if (a.prompt + a.generate == 0)
+    return report("sqrun bench", usage_error("-p 0 and -n 0 leave nothing to measure"));
   catch_signals();
   auto rows = measure(a);
   if (!rows) return report("sqrun bench", rows.error());
@@ -154,7 +152,7 @@ int run_bench(int argc, char** argv) {
   Json list = Json::array();
   for (const Row& row : *rows) list.push_back(row_json(a, row, weight_gb));
   if (a.json) {
-    std::printf("%s\n", list.dump(1).c_str());
+    std::printf("%s\n", list.dump(1, ' ', false, Json::error_handler_t::replace).c_str());
     return 0;
   }
   std::printf(

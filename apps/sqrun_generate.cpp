@@ -5,8 +5,9 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
-#include <fstream>
+#include <cstdlib>
 #include <iostream>
 #include <iterator>
 
@@ -36,6 +37,12 @@ struct Arguments {
 };
 
 void declare(CLI::App& app, Arguments& a) {
+  // Ranges let NaN through.
+  const CLI::Validator number(
+      [](const std::string& text) {
+        return std::isnan(std::strtod(text.c_str(), nullptr)) ? text + " is no number" : "";
+      },
+      "");
   app.add_option("model", a.model, "the .sqf file")->required();
   app.add_option("-p,--prompt", a.prompt, "the prompt; - reads it from stdin");
   app.add_option("-f,--file", a.file, "read the prompt from a file");
@@ -45,18 +52,18 @@ void declare(CLI::App& app, Arguments& a) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
       ->capture_default_str();
   app.add_option("--temp", a.sampler.temperature, "temperature; 0 takes the likeliest token")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(CLI::Range(0.0, 100.0) & number)
       ->capture_default_str();
   app.add_option("--top-k", a.sampler.top_k, "draw from so many; 0: all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--top-p", a.sampler.top_p,
                  "draw from the likeliest with this much probability together")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(CLI::Range(0.0, 1.0) & number)
       ->capture_default_str();
   app.add_option("--min-p", a.sampler.min_p,
                  "draw from those with this share of the likeliest's probability")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(CLI::Range(0.0, 1.0) & number)
       ->capture_default_str();
   app.add_option("--seed", a.sampler.seed, "seed of the draw")->capture_default_str();
   app.add_option("-c,--context", a.engine.context, "positions to keep, at most the model's own")
@@ -112,11 +119,7 @@ void emit(std::string_view piece) {
 }
 
 Result<std::string> read_prompt(const Arguments& a) {
-  if (!a.file.empty()) {
-    std::ifstream in(a.file, std::ios::binary);
-    if (!in) return io_error(a.file + ": cannot read");
-    return std::string(std::istreambuf_iterator<char>(in), {});
-  }
+  if (!a.file.empty()) return read_input(a.file);
   if (a.prompt == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
   return a.prompt;
 }
@@ -127,6 +130,7 @@ std::vector<Message> opening(const Arguments& a) {
 }
 
 Result<void> converse(const Arguments& a, TextModel& model, double load_seconds) {
+  if (auto r = check_text(a.system, "--system"); !r) return r;
   std::vector<Message> messages = opening(a);
   Sampler sampler(a.sampler);
   const bool terminal = ::isatty(STDIN_FILENO) != 0;
@@ -140,6 +144,7 @@ Result<void> converse(const Arguments& a, TextModel& model, double load_seconds)
       messages = opening(a);
       continue;
     }
+    if (auto r = check_text(line, "prompt"); !r) return r;
     messages.push_back({"user", line});
     auto tokens = model.conversation(messages);
     if (!tokens) return tokens.error();
@@ -152,9 +157,11 @@ Result<void> converse(const Arguments& a, TextModel& model, double load_seconds)
 }
 
 Result<void> answer(const Arguments& a, TextModel& model, double load_seconds) {
+  if (auto r = check_text(a.system, "--system"); !r) return r;
   auto prompt = read_prompt(a);
   if (!prompt) return prompt.error();
   if (prompt->empty()) return usage_error("the prompt is empty");
+  if (auto r = check_text(*prompt, a.file.empty() ? "prompt" : a.file); !r) return r;
   std::vector<Message> messages = opening(a);
   messages.push_back({"user", *prompt});
   auto tokens = a.chat ? model.conversation(messages) : model.prompt(*prompt);
@@ -185,11 +192,7 @@ int run_generate(int argc, char** argv) {
   a.engine.threads = available_cores();
   CLI::App app("Generates text with an .sqf model.", "sqrun");
   declare(app, a);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : static_cast<int>(Code::usage);
-  }
+  if (const auto code = parse_arguments(app, argc, argv)) return *code;
   const bool has_prompt = app.count("-p") + app.count("-f") > 0;
   if (!has_prompt && !a.chat)
     return report("sqrun", usage_error("no prompt: -p TEXT, -f FILE, or --chat"));

@@ -4,8 +4,6 @@
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 
 #include "apps/report.hpp"
 #include "apps/sqrun.hpp"
@@ -27,9 +25,10 @@ Result<std::string> read_lines(const Arguments& a) {
   if (std::sscanf(a.lines.c_str(), "%d%%-%d%%%n", &low, &high, &used) != 2 ||
       used != static_cast<int>(a.lines.size()) || low < 0 || high > 100 || low >= high)
     return usage_error("--lines " + a.lines + ": expected e.g. 60%-100%");
-  std::ifstream in(a.text, std::ios::binary);
-  if (!in) return io_error(a.text + ": cannot read");
-  const std::string text(std::istreambuf_iterator<char>(in), {});
+  auto input = read_input(a.text);
+  if (!input) return input.error();
+  const std::string& text = *input;
+  if (auto r = check_text(text, a.text); !r) return r.error();
   std::vector<size_t> starts = {0};
   for (size_t i = 0; i < text.size(); i++)
     if (text[i] == '\n' && i + 1 < text.size()) starts.push_back(i + 1);
@@ -126,11 +125,7 @@ int run_perplexity(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--exact", a.engine.exact, "f32 activations");
   app.add_flag("--json", a.json, "the result as JSON, with each window's mean");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : static_cast<int>(Code::usage);
-  }
+  if (const auto code = parse_arguments(app, argc, argv)) return *code;
   catch_signals();
   auto done = run(a);
   return done ? 0 : report("sqrun ppl", done.error());
