@@ -62,11 +62,13 @@ class TensorJob {
     read_rows(*plan_.source, row, rows, w.data());
     if (const auto at = not_finite(w)) {
       const std::lock_guard lock(mutex_);
-      if (!problem_)
+      if (!problem_ || row < problem_row_) {
+        problem_row_ = row;
         problem_ = malformed("tensor \"" + plan_.spec.name + "\" row " +
                              std::to_string(row + *at / columns) + " column " +
                              std::to_string(*at % columns) + " is " +
                              (std::isnan(w[static_cast<size_t>(*at)]) ? "NaN" : "infinite"));
+      }
       next_ = tiles_of(plan_.spec.rows);
       return false;
     }
@@ -98,6 +100,7 @@ class TensorJob {
   std::atomic<int64_t> next_ = 0;
   std::mutex mutex_;
   std::optional<Error> problem_;
+  int64_t problem_row_ = 0;  ///< the lowest tile's problem is told, whichever thread met one first
 
  public:
   PartBuffers out;
@@ -140,7 +143,8 @@ std::string meta_text(const SourceModel& source, const Plan& plan, const Json& r
                {"source", {{"files", files}}},
                {"quantization", recipe.is_object() ? recipe : Json::object()}};
   if (!source.config_text.empty()) meta["source"]["config"] = source.config_text;
-  return meta.dump();
+  // File names need not be UTF-8; META must be.
+  return meta.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 Result<void> append_part(Writer& writer, const PartBuffers& part) {

@@ -48,9 +48,9 @@ Result<void> apply_word(const std::string& key, const std::string& value, QuantS
     if (!bits || *bits < 1 || *bits > 8) return bad;
     spec.bits = *bits;
   } else if (key == "group") {
-    const auto group = value == "row" ? 0 : parse_number(value).value_or(-1);
-    if (group < 0) return bad;
-    spec.group = static_cast<uint32_t>(group);
+    const auto group = parse_number(value).value_or(-1);
+    if (value != "row" && group <= 0) return bad;
+    spec.group = value == "row" ? 0 : static_cast<uint32_t>(group);
   } else if (key == "scale") {
     const auto scale = find_word(kScales, value);
     if (!scale) return bad;
@@ -112,6 +112,10 @@ uint64_t part_bytes(const EncodingRecord& e, const TensorSpec& spec) {
   return bytes;
 }
 
+bool is_vector(const TensorSpec& spec) {
+  return spec.input < 0 && spec.role != Role::embedding;
+}
+
 using TensorMap = std::map<std::string_view, const SourceTensor*>;
 
 /// Pairs each tensor that the description asks for with one of the source; all mismatches at once.
@@ -135,9 +139,8 @@ Result<void> match(const SourceModel& source, Plan& plan) {
   for (const TensorSpec& spec : tensor_specs(plan.description)) {
     TensorPlan t;
     t.spec = spec;
-    const bool vector = spec.input < 0 && spec.role != Role::embedding;
-    t.source =
-        take(spec.name, vector ? std::vector{spec.columns} : std::vector{spec.rows, spec.columns});
+    t.source = take(spec.name, is_vector(spec) ? std::vector{spec.columns}
+                                               : std::vector{spec.rows, spec.columns});
     if (spec.bias) t.bias = take(spec.name.substr(0, spec.name.size() - 6) + "bias", {spec.rows});
     plan.tensors.push_back(t);
   }
@@ -158,6 +161,73 @@ Result<void> match(const SourceModel& source, Plan& plan) {
     message += "\n  " + problems[i];
   if (problems.size() > 10) message += "\n  and " + std::to_string(problems.size() - 10) + " more";
   return malformed(message);
+}
+
+struct CompiledRule {
+  const EncodingRule* rule;
+  std::regex pattern;
+  bool used = false;
+  std::string vector;  ///< the last one that matched and could not be quantized
+};
+
+Result<std::vector<CompiledRule>> compile(const std::vector<EncodingRule>& rules) {
+  std::vector<CompiledRule> compiled;
+  for (const EncodingRule& rule : rules) {
+    try {
+      compiled.push_back({&rule, std::regex(rule.pattern), false, ""});
+    } catch (const std::regex_error& e) {
+      return usage_error("--rule \"" + rule.pattern + "\": " + e.what());
+    }
+  }
+  return compiled;
+}
+
+/// What options and rules ask for. A rule for a whole layer meets its norms too: they stay.
+Result<QuantSpec> choose(const TensorSpec& tensor, const PlanOptions& options,
+                         std::vector<CompiledRule>& rules) {
+  const bool head = tensor.role == Role::embedding || tensor.role == Role::head;
+  QuantSpec spec = head ? options.head : options.linear;
+  if (is_vector(tensor)) spec.method = Method::none;
+  for (CompiledRule& rule : rules) {
+    if (!std::regex_search(tensor.name, rule.pattern)) continue;
+    auto changed = parse_spec(rule.rule->spec, spec);
+    if (!changed) return changed.error();
+    if (is_vector(tensor) && changed->method != Method::none) {
+      rule.vector = tensor.name;
+      continue;
+    }
+    spec = *changed;
+    rule.used = true;
+  }
+  return spec;
+}
+
+/// Method, encoding and bytes of one tensor.
+Result<void> settle(QuantSpec spec, const PlanOptions& options, TensorPlan& t) {
+  const SourceType type = t.source->type;
+  if (spec.method == Method::keep && !is_block(type)) spec.method = Method::none;
+  if (spec.method == Method::rtn && is_block(type) && !options.allow_requantize)
+    return usage_error("tensor \"" + t.spec.name + "\" is quantized already (" +
+                       std::string(source_type_name(type)) +
+                       "): --method keep carries it over, --allow-requantize rounds it again");
+  t.method = spec.method;
+  t.range = spec.range;
+  switch (t.method) {
+    case Method::none:
+      // A norm in f32 costs nothing and folds later without loss.
+      t.encoding = real_encoding(is_vector(t.spec) ? Element::f32 : real_element(type));
+      break;
+    case Method::rtn:
+      t.encoding = spec.encoding();
+      break;
+    case Method::keep:
+      t.encoding = kept(type);
+      break;
+  }
+  if (auto problem = encoding_problem(t.encoding))
+    return usage_error("tensor \"" + t.spec.name + "\": " + *problem);
+  t.bytes = part_bytes(t.encoding, t.spec);
+  return {};
 }
 
 }  // namespace
@@ -207,62 +277,25 @@ Result<Plan> make_plan(const SourceModel& source, const PlanOptions& options) {
   Plan plan;
   plan.description = std::move(*description);
   if (auto r = match(source, plan); !r) return r.error();
-
-  std::vector<std::regex> patterns;
-  std::vector<int64_t> matches(options.rules.size());
-  for (const EncodingRule& rule : options.rules) {
-    try {
-      patterns.emplace_back(rule.pattern);
-    } catch (const std::regex_error& e) {
-      return usage_error("--rule \"" + rule.pattern + "\": " + e.what());
-    }
-  }
-  bool quantized = false;
+  auto rules = compile(options.rules);
+  if (!rules) return rules.error();
+  bool kept_any = false;
   for (TensorPlan& t : plan.tensors) {
-    const bool vector = t.spec.input < 0 && t.spec.role != Role::embedding;
-    const bool head = t.spec.role == Role::embedding || t.spec.role == Role::head;
-    QuantSpec spec = head ? options.head : options.linear;
-    if (vector) spec.method = Method::none;
-    for (size_t i = 0; i < patterns.size(); i++) {
-      if (!std::regex_search(t.spec.name, patterns[i])) continue;
-      auto changed = parse_spec(options.rules[i].spec, spec);
-      if (!changed) return changed.error();
-      spec = *changed;
-      matches[i]++;
-    }
-    if (vector && spec.method == Method::rtn)
-      return usage_error("tensor \"" + t.spec.name + "\" is a vector and stays as it is");
-    const SourceType type = t.source->type;
-    if (spec.method == Method::keep && !is_block(type)) spec.method = Method::none;
-    if (spec.method == Method::rtn && is_block(type) && !options.allow_requantize)
-      return usage_error("tensor \"" + t.spec.name + "\" is quantized already (" +
-                         std::string(source_type_name(type)) +
-                         "): --method keep carries it over, --allow-requantize rounds it again");
-    t.method = spec.method;
-    t.range = spec.range;
-    quantized |= t.method != Method::none;
-    switch (t.method) {
-      case Method::none:
-        // A norm in f32 costs nothing and folds later without loss.
-        t.encoding = real_encoding(vector ? Element::f32 : real_element(type));
-        break;
-      case Method::rtn:
-        t.encoding = spec.encoding();
-        break;
-      case Method::keep:
-        t.encoding = kept(type);
-        break;
-    }
-    if (auto problem = encoding_problem(t.encoding))
-      return usage_error("tensor \"" + t.spec.name + "\": " + *problem);
-    t.bytes = part_bytes(t.encoding, t.spec);
+    auto spec = choose(t.spec, options, *rules);
+    if (!spec) return spec.error();
+    if (auto r = settle(*spec, options, t); !r) return r.error();
+    kept_any |= t.method == Method::keep;
     plan.stored_bytes += t.bytes;
     plan.source_bytes += t.source->bytes.size() + (t.bias != nullptr ? t.bias->bytes.size() : 0);
   }
-  for (size_t i = 0; i < matches.size(); i++)
-    if (matches[i] == 0)
-      return usage_error("--rule \"" + options.rules[i].pattern + "\" matches no tensor");
-  if (options.linear.method == Method::keep && !quantized)
+  for (const CompiledRule& rule : *rules) {
+    if (rule.used) continue;
+    const std::string what =
+        rule.vector.empty() ? "no tensor"
+                            : "no matrix; \"" + rule.vector + "\" is a vector and stays as it is";
+    return usage_error("--rule \"" + rule.rule->pattern + "\" matches " + what);
+  }
+  if (options.linear.method == Method::keep && !kept_any)
     return usage_error("--method keep: nothing in the input is quantized");
   return plan;
 }

@@ -46,7 +46,7 @@ Result<EncodingRule> parse_rule(const std::string& text);
 struct PlanOptions {
   QuantSpec linear;                 ///< the matrices inside the layers
   QuantSpec head = {.bits = 8};     ///< embedding and head
-  std::vector<EncodingRule> rules;  ///< the last that matches wins
+  std::vector<EncodingRule> rules;  ///< the last that matches wins; vectors are never rounded
   bool allow_requantize = false;    ///< rounding what is quantized already
 };
 
