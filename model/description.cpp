@@ -177,6 +177,9 @@ Result<ModelDescription> description_from_config(const Json& config, const Json&
       f.integer("sliding_window", 1, kMaxContext) < d.context_length)
     f.not_supported("sliding-window attention");
 
+  if (f.number_or("partial_rotary_factor", 0, 1, 1) != 1)
+    f.not_supported("partial_rotary_factor " + config["partial_rotary_factor"].dump());
+
   // Newer files keep theta and the scaling together under "rope_parameters".
   const Json none = Json::object();
   const char* scaling_name = f.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
@@ -256,7 +259,8 @@ Result<ModelDescription> description_from_json(const Json& model) {
   d.tied = f.boolean_or("tied", false);
   d.bos_id = f.integer_or("bos_id", -1, d.vocab_size - 1, -1);
   d.eos_ids = f.ids("eos_ids", d.vocab_size);
-  if (f.string("activation") != "silu") f.not_supported("activation " + model["activation"].dump());
+  const std::string activation = f.string("activation");
+  if (activation != "silu") f.not_supported("activation \"" + activation + "\"");
   const std::string qk_norm = f.string("qk_norm");
   if (qk_norm == kQkNormNames[1])
     d.qk_norm = QkNorm::per_head;
@@ -270,7 +274,8 @@ Result<ModelDescription> description_from_json(const Json& model) {
       return malformed(std::string("META model: \"") + name + "\" is missing or no object");
   Fields norm(model["norm"], "META model norm");
   d.norm_epsilon = norm.number("epsilon", 0, 1);
-  if (norm.string("kind") != "rms") norm.not_supported("norm kind " + model["norm"]["kind"].dump());
+  const std::string kind = norm.string("kind");
+  if (kind != "rms") norm.not_supported("norm kind \"" + kind + "\"");
   if (norm.problem) return *norm.problem;
   Fields rope(model["rope"], "META model rope");
   d.rope_theta = rope.number("theta", 1, 1e12);
