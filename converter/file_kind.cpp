@@ -4,7 +4,7 @@
 #include <cctype>
 #include <string_view>
 
-#include "converter/text.hpp"
+#include "format/text.hpp"
 
 namespace sqf {
 namespace {

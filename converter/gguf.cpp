@@ -5,7 +5,7 @@
 #include <cstring>
 #include <limits>
 
-#include "converter/text.hpp"
+#include "format/text.hpp"
 
 namespace sqf {
 namespace {

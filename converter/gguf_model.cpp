@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "converter/gguf_tokenizer.hpp"
-#include "converter/text.hpp"
+#include "format/text.hpp"
 
 namespace sqf {
 namespace {

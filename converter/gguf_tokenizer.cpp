@@ -4,7 +4,7 @@
 #include <array>
 
 #include "converter/gguf_vocabulary.hpp"
-#include "converter/text.hpp"
+#include "format/text.hpp"
 
 namespace sqf {
 namespace {

@@ -5,7 +5,7 @@
 #include <numeric>
 #include <string>
 
-#include "converter/text.hpp"
+#include "format/text.hpp"
 
 namespace sqf {
 namespace {

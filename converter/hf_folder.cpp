@@ -7,7 +7,7 @@
 
 #include "converter/file_kind.hpp"
 #include "converter/safetensors.hpp"
-#include "converter/text.hpp"
+#include "format/text.hpp"
 
 namespace sqf {
 namespace {

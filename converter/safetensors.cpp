@@ -7,7 +7,7 @@
 #include <string>
 
 #include "converter/file_kind.hpp"
-#include "converter/text.hpp"
+#include "format/text.hpp"
 
 namespace sqf {
 namespace {

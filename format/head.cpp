@@ -194,8 +194,8 @@ Result<void> check_head_bytes(const Head& head) {
 Result<void> check_texts(const Head& head) {
   for (SectionKind kind :
        {SectionKind::tokn, SectionKind::tmpl, SectionKind::calb, SectionKind::licn})
-    if (const size_t at = utf8_error(head.section_text(kind)); at != std::string_view::npos)
-      return broken(Rule::text_encoding, section_name(kind) + " at byte " + std::to_string(at));
+    if (const auto at = find_invalid_utf8(head.section_text(kind)))
+      return broken(Rule::text_encoding, section_name(kind) + " at byte " + std::to_string(*at));
   return {};
 }
 

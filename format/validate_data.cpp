@@ -4,6 +4,7 @@
 #include "format/hash.hpp"
 #include "format/rules.hpp"
 #include "format/scalar.hpp"
+#include "format/text.hpp"
 #include "format/validate.hpp"
 
 namespace sqf {
@@ -107,7 +108,7 @@ class DataCheck {
         mine |= part.scales == component || part.zeros == component ||
                 part.row_factors == component || part.row_sums == component;
       }
-      if (mine) return " of tensor \"" + std::string(d.name(t)) + "\"";
+      if (mine) return " of tensor " + in_quotes(d.name(t));
     }
     return "";
   }
@@ -116,7 +117,7 @@ class DataCheck {
     const Directory& d = head_.directory;
     for (const TensorRecord& t : d.tensors) {
       const MatrixShape m = matrix_shape(t);
-      const std::string name = "\"" + std::string(d.name(t)) + "\"";
+      const std::string name = in_quotes(d.name(t));
       for (uint32_t p = t.part_first; p < t.part_first + t.part_count; p++) {
         const PartRecord& part = d.parts[p];
         for (uint64_t expert = 0; expert < m.experts; expert++)

@@ -164,12 +164,11 @@ class DirectoryCheck {
         return bad("name at " + text(t.name_offset) + " of the pool, expected " + text(next));
       next += t.name_size;
       const std::string_view name = d_.name(t);
-      if (utf8_error(name) != std::string_view::npos) return bad("name is not UTF-8");
+      if (!is_utf8(name)) return bad("name is not UTF-8");
       for (char c : name)
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return bad("control byte in name");
       if (i > 0 && name <= previous)
-        return broken(Rule::tensor_order,
-                      "\"" + std::string(name) + "\" after \"" + std::string(previous) + "\"");
+        return broken(Rule::tensor_order, in_quotes(name) + " after " + in_quotes(previous));
       previous = name;
     }
     if (next != d_.names.size())
@@ -180,7 +179,7 @@ class DirectoryCheck {
 
   Result<void> shape(const TensorRecord& t, const std::string& name) {
     const auto bad = [&](const std::string& why) {
-      return broken(Rule::tensor_shape, "\"" + name + "\": " + why);
+      return broken(Rule::tensor_shape, name + ": " + why);
     };
     if (t.rank < 1 || t.rank > kMaxRank) return bad("rank " + text(t.rank));
     uint64_t elements = 1;
@@ -199,9 +198,9 @@ class DirectoryCheck {
   }
 
   Result<void> tensor(const TensorRecord& t, uint32_t& next_part) {
-    const std::string name(d_.name(t));
+    const std::string name = in_quotes(d_.name(t));
     const auto bad = [&](const std::string& why) {
-      return broken(Rule::tensor_record, "\"" + name + "\": " + why);
+      return broken(Rule::tensor_record, name + ": " + why);
     };
     if (auto r = shape(t, name); !r) return r;
     if (t.flags != 0 || !all_zero(t.reserved)) return broken(Rule::directory_reserved, name);
@@ -233,7 +232,7 @@ class DirectoryCheck {
     const uint32_t indices[] = {t.low_rank_a, t.low_rank_b, t.low_rank_a_scales,
                                 t.low_rank_b_scales};
     const auto bad = [&](const std::string& why) {
-      return broken(Rule::tensor_record, "\"" + name + "\": low-rank pair: " + why);
+      return broken(Rule::tensor_record, name + ": low-rank pair: " + why);
     };
     if (t.rank_pair == 0) {
       for (uint32_t index : indices)
@@ -266,7 +265,7 @@ class DirectoryCheck {
   Result<void> part(const TensorRecord& t, const MatrixShape& m, const PartRecord& p,
                     const std::string& name) {
     const auto bad = [&](const std::string& why) {
-      return broken(Rule::part_record, "\"" + name + "\": " + why);
+      return broken(Rule::part_record, name + ": " + why);
     };
     if (p.reserved != 0) return broken(Rule::directory_reserved, name);
     if (p.encoding >= d_.encodings.size()) return bad("encoding " + text(p.encoding));
@@ -286,7 +285,7 @@ class DirectoryCheck {
     Result<void> result;
     each_component(p, e, m, columns,
                    [&](uint32_t index, const ComponentShape& s, const char* what) {
-                     if (result) result = use(index, s, "\"" + name + "\" " + what);
+                     if (result) result = use(index, s, name + " " + what);
                    });
     return result;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "format/text.hpp"
 #include "model/unicode.hpp"
 #include "model/vocabulary.hpp"
 
@@ -50,8 +51,8 @@ Result<AddedTokens> AddedTokens::from_json(const Field& list, const Normalizer& 
             [&](uint32_t a, uint32_t b) { return tokens[a].content < tokens[b].content; });
   for (size_t i = 1; i < by_content.size(); ++i)
     if (tokens[by_content[i - 1]].content == tokens[by_content[i]].content)
-      return malformed("tokenizer.json: added_tokens has \"" + tokens[by_content[i]].content +
-                       "\" twice");
+      return malformed("tokenizer.json: added_tokens has " +
+                       in_quotes(tokens[by_content[i]].content) + " twice");
   if (auto built = added.build(added.raw_, false); !built) return built.error();
   if (auto built = added.build(added.normalized_, true); !built) return built.error();
   return added;
@@ -101,8 +102,8 @@ Result<void> AddedTokens::build(Index& index, bool normalized) {
             [&](uint32_t a, uint32_t b) { return pattern(a) < pattern(b); });
   for (size_t i = 1; i < index.sorted.size(); ++i)
     if (pattern(index.sorted[i - 1]) == pattern(index.sorted[i]))
-      return malformed("tokenizer.json: two added_tokens are \"" + pattern(index.sorted[i]) +
-                       "\" once normalized");
+      return malformed("tokenizer.json: two added_tokens are " +
+                       in_quotes(pattern(index.sorted[i])) + " once normalized");
   for (const uint32_t i : index.sorted) ++index.first[static_cast<uint8_t>(pattern(i)[0]) + 1u];
   for (size_t byte = 0; byte < 256; ++byte) index.first[byte + 1] += index.first[byte];
   return {};

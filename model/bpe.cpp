@@ -1,10 +1,9 @@
 #include "model/bpe.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cassert>
 
-#include "model/unicode.hpp"
+#include "format/text.hpp"
 
 namespace sqf {
 namespace {
@@ -83,8 +82,8 @@ Result<void> Bpe::read_options(const Field& model, const Vocabulary& vocabulary)
     auto affix = string_at(model, key, "");
     if (!affix) return affix.error();
     if (!affix->empty())
-      return unsupported("tokenizer.json: model." + std::string(key) + " \"" + *affix +
-                         "\" is not implemented");
+      return unsupported("tokenizer.json: model." + std::string(key) + " " + in_quotes(*affix) +
+                         " is not implemented");
   }
   auto unknown = string_at(model, "unk_token", "");
   auto fuse = bool_at(model, "fuse_unk", false);
@@ -120,11 +119,11 @@ Result<void> Bpe::read_merges(const MergeList& merges, const Vocabulary& vocabul
     const bool in_order = vocabulary.text(next) == merges.merged(i) && vocabulary.contains(next);
     const auto merged = in_order ? std::optional(next) : vocabulary.find(merges.merged(i));
     if (!left || !right || !merged)
-      return malformed("tokenizer.json: model.merges[" + std::to_string(i) + "] names \"" +
-                       std::string(!left    ? merges.left(i)
-                                   : !right ? merges.right(i)
-                                            : merges.merged(i)) +
-                       "\", which is not in model.vocab");
+      return malformed("tokenizer.json: model.merges[" + std::to_string(i) + "] names " +
+                       in_quotes(!left    ? merges.left(i)
+                                 : !right ? merges.right(i)
+                                          : merges.merged(i)) +
+                       ", which is not in model.vocab");
     merges_.add(*left, *right, {static_cast<uint32_t>(i), *merged});
     next = *merged + 1;
   }
@@ -152,8 +151,8 @@ Result<void> Bpe::split_characters(const Vocabulary& vocabulary, std::string_vie
       for (const char byte : character) put(byte_ids_[static_cast<uint8_t>(byte)]);
     } else if (!unknown_.empty()) {
       if (!unknown_id_)
-        return malformed("tokenizer.json: model.unk_token \"" + unknown_ +
-                         "\" is needed for a character but is not in model.vocab");
+        return malformed("tokenizer.json: model.unk_token " + in_quotes(unknown_) +
+                         " is needed for a character but is not in model.vocab");
       if (!(last_is_unknown && fuse_unknown_)) put(*unknown_id_);
       last_is_unknown = true;
     }

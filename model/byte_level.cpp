@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdint>
 
-#include "model/unicode.hpp"
+#include "format/text.hpp"
 
 namespace sqf {
 namespace {

@@ -1,5 +1,6 @@
 #include "model/chat_template.hpp"
 
+#include "format/text.hpp"
 #include "model/jinja/interpreter.hpp"
 #include "model/jinja/parser.hpp"
 
@@ -58,7 +59,7 @@ class ContextReader {
   }
 
   Value text(const std::string& bytes, bool from_user) {
-    if (!jinja_is_utf8(bytes)) return fail("a string that is not UTF-8");
+    if (!is_utf8(bytes)) return fail("a string that is not UTF-8");
     return rt_.text(JinjaText(bytes, from_user));
   }
 

@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "format/text.hpp"
+
 namespace sqf {
 namespace {
 
@@ -10,6 +12,8 @@ constexpr std::string_view kFile = "tokenizer.json: ";
 std::string path_of(const Field& parent, std::string_view key) {
   return parent.path.empty() ? std::string(key) : parent.path + "." + std::string(key);
 }
+
+}  // namespace
 
 std::string_view type_name(const Json& json) {
   if (json.is_null()) return "null";
@@ -20,8 +24,6 @@ std::string_view type_name(const Json& json) {
   if (json.is_array()) return "an array";
   return "an object";
 }
-
-}  // namespace
 
 Field Field::find(std::string_view key) const {
   if (json == nullptr || !json->is_object()) return {};
@@ -95,8 +97,8 @@ Result<std::string> component_type(const Field& component) {
 }
 
 Error unknown_component(const Field& component, std::string_view type) {
-  return unsupported(std::string(kFile) + component.path + " of type \"" + std::string(type) +
-                     "\" is not implemented");
+  return unsupported(std::string(kFile) + component.path + " of type " + in_quotes(type) +
+                     " is not implemented");
 }
 
 }  // namespace sqf

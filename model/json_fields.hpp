@@ -23,6 +23,9 @@ struct Field {
   explicit operator bool() const { return json != nullptr; }
 };
 
+/// What a value is, with its article: "an array".
+std::string_view type_name(const Json& json);
+
 /// malformed: "tokenizer.json: model.vocab is a string, not an object"
 Error wrong_type(const Field& field, std::string_view expected);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "format/text.hpp"
 #include "model/unicode.hpp"
 
 namespace sqf {

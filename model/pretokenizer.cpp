@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "format/text.hpp"
 #include "model/byte_level.hpp"
 #include "model/normalizer.hpp"
 #include "model/unicode.hpp"
@@ -109,8 +110,8 @@ Result<PreTokenizer::Split> PreTokenizer::read_split(const Field& component) con
   const auto* known = std::find_if(std::begin(kBehaviors), std::end(kBehaviors),
                                    [&](const auto& entry) { return entry.first == *behavior; });
   if (known == std::end(kBehaviors))
-    return malformed("tokenizer.json: " + component.path + ".behavior \"" + *behavior +
-                     "\" does not exist");
+    return malformed("tokenizer.json: " + component.path + ".behavior " + in_quotes(*behavior) +
+                     " does not exist");
   split.behavior = known->second;
   auto invert = bool_at(component, "invert", false);
   if (!invert) return invert.error();
@@ -133,11 +134,11 @@ Result<PreTokenizer::Metaspace> PreTokenizer::read_metaspace(const Field& compon
   auto scheme = string_at(component, "prepend_scheme", *prefix ? "always" : "never");
   if (!scheme) return scheme.error();
   if (*scheme != "first" && *scheme != "always" && *scheme != "never")
-    return malformed("tokenizer.json: " + component.path + ".prepend_scheme \"" + *scheme +
-                     "\" does not exist");
+    return malformed("tokenizer.json: " + component.path + ".prepend_scheme " + in_quotes(*scheme) +
+                     " does not exist");
   if (!*prefix && *scheme != "never")
     return malformed("tokenizer.json: " + component.path +
-                     ".add_prefix_space is false but prepend_scheme is \"" + *scheme + "\"");
+                     ".add_prefix_space is false but prepend_scheme is " + in_quotes(*scheme));
   metaspace.prepend = *scheme == "first"    ? PrependScheme::first
                       : *scheme == "always" ? PrependScheme::always
                                             : PrependScheme::never;

@@ -1,6 +1,5 @@
 #include "model/split_regex.hpp"
 
-#include <algorithm>
 #include <array>
 
 namespace sqf {

@@ -1,5 +1,5 @@
+#include "format/text.hpp"
 #include "model/tokenizer.hpp"
-#include "model/unicode.hpp"
 
 namespace sqf {
 namespace {

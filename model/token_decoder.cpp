@@ -1,5 +1,6 @@
 #include "model/token_decoder.hpp"
 
+#include "format/text.hpp"
 #include "model/byte_level.hpp"
 #include "model/normalizer.hpp"
 
@@ -25,8 +26,8 @@ int fallback_byte(std::string_view token) {
 }
 
 Error wrong_order(const Field& component, std::string_view type) {
-  return unsupported("tokenizer.json: " + component.path + ": a decoder of type \"" +
-                     std::string(type) + "\" at this place is not implemented");
+  return unsupported("tokenizer.json: " + component.path + ": a decoder of type " +
+                     in_quotes(type) + " at this place is not implemented");
 }
 
 }  // namespace
@@ -78,8 +79,8 @@ Result<void> TokenDecoder::add_metaspace(const Field& component) {
   auto scheme = string_at(component, "prepend_scheme", *prefix ? "always" : "never");
   if (!scheme) return scheme.error();
   if (*scheme != "first" && *scheme != "always" && *scheme != "never")
-    return malformed("tokenizer.json: " + component.path + ".prepend_scheme \"" + *scheme +
-                     "\" does not exist");
+    return malformed("tokenizer.json: " + component.path + ".prepend_scheme " + in_quotes(*scheme) +
+                     " does not exist");
   metaspace_ = *replacement;
   drops_first_ = *scheme != "never";
   return {};

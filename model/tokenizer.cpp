@@ -4,8 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "format/text.hpp"
 #include "model/tokenizer_json.hpp"
-#include "model/unicode.hpp"
 
 namespace sqf {
 namespace {
@@ -23,7 +23,7 @@ Result<Tokenizer> Tokenizer::from_json(std::string_view tokenizer_json) {
   auto version = string_at(root, "version", "1.0");
   if (!version) return version.error();
   if (*version != "1.0")
-    return unsupported("tokenizer.json: version \"" + *version + "\", not \"1.0\"");
+    return unsupported("tokenizer.json: version " + in_quotes(*version) + ", not \"1.0\"");
   Tokenizer tokenizer;
   tokenizer.vocabulary_ = std::move(json->vocabulary);
   if (auto read = tokenizer.read_model(root, json->merges); !read) return read.error();
@@ -65,13 +65,13 @@ Result<void> Tokenizer::read_added_tokens(const Field& root) {
   added_ = *std::move(added);
   for (const AddedToken& token : added_.all()) {
     const auto id = vocabulary_.find(token.content);
-    const auto what = "tokenizer.json: added token \"" + token.content + "\" has id " +
+    const auto what = "tokenizer.json: added token " + in_quotes(token.content) + " has id " +
                       std::to_string(token.id) + ", ";
     if (id && *id != token.id)
       return malformed(what + "but in model.vocab it has " + std::to_string(*id));
     if (!id && vocabulary_.contains(token.id))
-      return malformed(what + "which model.vocab gives to \"" +
-                       std::string(vocabulary_.text(token.id)) + "\"");
+      return malformed(what + "which model.vocab gives to " +
+                       in_quotes(vocabulary_.text(token.id)));
     vocab_size_ = std::max<int64_t>(vocab_size_, token.id + 1);
   }
   return {};

@@ -1,11 +1,9 @@
 #pragma once
-// Code points: UTF-8 in and out, general categories, canonical composition. Categories and
+// What code points are: general categories, canonical composition. Categories and
 // decompositions come from utf8proc, brought up to Unicode 16 where the library is older, so that
 // the ids a text gets do not depend on which utf8proc is installed. Knows nothing of tokens.
 
-#include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,28 +41,6 @@ uint32_t char_mask(char32_t code);
 
 /// What regular expressions call \w: alphabetic, mark, decimal number, connector, joiner.
 bool is_word_char(char32_t code);
-
-/// Byte offset of the first thing in `text` that is not UTF-8 (overlong forms, surrogates and
-/// values above U+10FFFF are not); nothing if all of it is.
-std::optional<size_t> find_invalid_utf8(std::string_view text);
-
-/// The code point that starts at `at`; moves `at` behind it. Precondition: `text` is UTF-8 and
-/// `at` is where a code point starts.
-char32_t next_char(std::string_view text, size_t& at);
-
-/// The code point that ends at `at`; moves `at` before it. Same precondition.
-char32_t previous_char(std::string_view text, size_t& at);
-
-void append_utf8(std::string& out, char32_t code);
-
-/// How many bytes at the front of `bytes` can be shown for good. `valid`: they are whole code
-/// points. Otherwise they can never become one, and stand for one U+FFFD. No bytes: what there is
-/// may still become a code point.
-struct Utf8Run {
-  size_t n_bytes = 0;
-  bool valid = true;
-};
-Utf8Run next_utf8_run(std::string_view bytes);
 
 /// Text as arrays over its code points; begin has one entry more, the length in bytes.
 struct Chars {

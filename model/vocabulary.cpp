@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstring>
 
+#include "format/text.hpp"
+
 namespace sqf {
 namespace {
 
@@ -25,13 +27,6 @@ uint64_t seed() {
 }
 
 constexpr uint64_t kMultiplier = 0xD6E8FEB86659FD93u;
-
-std::string quoted(std::string_view text) {
-  constexpr size_t kShown = 40;
-  std::string out(1, '"');
-  out += text.substr(0, kShown);
-  return out += text.size() > kShown ? "...\"" : "\"";
-}
 
 }  // namespace
 
@@ -74,12 +69,13 @@ void Vocabulary::grow() {
 
 Result<void> Vocabulary::add(std::string_view text, int64_t id) {
   if (id < 0 || id > kMaxTokenId)
-    return malformed("the id of " + quoted(text) + " is not in 0.." + std::to_string(kMaxTokenId));
+    return malformed("the id of " + in_quotes(text) + " is not in 0.." +
+                     std::to_string(kMaxTokenId));
   if (block_.size() + text.size() > UINT32_MAX) return malformed("more than 4 GiB of token text");
   if (2 * (tokens_.size() + 1) > slots_.size()) grow();
   const auto hash = static_cast<uint32_t>(seeded_hash(text));
   Slot& slot = slots_[slot_of(text, hash)];
-  if (slot.index != 0) return malformed(quoted(text) + " is there twice");
+  if (slot.index != 0) return malformed(in_quotes(text) + " is there twice");
   tokens_.push_back({static_cast<uint32_t>(block_.size()), static_cast<uint32_t>(text.size()),
                      static_cast<int32_t>(id)});
   block_ += text;
@@ -99,8 +95,9 @@ Result<void> Vocabulary::finish() {
   for (size_t i = 0; i < tokens_.size(); ++i) {
     uint32_t& index = index_of_[static_cast<size_t>(tokens_[i].id)];
     if (index != 0)
-      return malformed(quoted(text_of(tokens_[index - 1])) + " and " + quoted(text_of(tokens_[i])) +
-                       " both have id " + std::to_string(tokens_[i].id));
+      return malformed(in_quotes(text_of(tokens_[index - 1])) + " and " +
+                       in_quotes(text_of(tokens_[i])) + " both have id " +
+                       std::to_string(tokens_[i].id));
     index = static_cast<uint32_t>(i + 1);
   }
   return {};

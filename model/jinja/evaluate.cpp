@@ -1,7 +1,5 @@
 // Evaluation of expressions.
 
-#include <algorithm>
-
 #include "model/jinja/builtin.hpp"
 #include "model/jinja/interpreter.hpp"
 #include "model/jinja/print.hpp"

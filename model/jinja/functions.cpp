@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "format/text.hpp"
 #include "model/jinja/builtin.hpp"
 #include "model/jinja/print.hpp"
 
@@ -132,7 +133,7 @@ bool jinja_format_time(const std::string& format, const std::tm& time, int micro
 #pragma GCC diagnostic pop
   if (size == 0) return false;
   result = buffer.substr(0, size - 1);
-  return jinja_is_utf8(result);
+  return is_utf8(result);
 }
 
 }  // namespace sqf

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "format/text.hpp"
 #include "model/jinja/literal.hpp"
 #include "model/jinja/text.hpp"
 
@@ -66,7 +67,7 @@ class Lexer {
   void skip_space() {
     while (at_ < source_.size()) {
       size_t next = at_;
-      if (!jinja_is_space(jinja_decode(source_, next))) break;
+      if (!jinja_is_space(next_char(source_, next))) break;
       at_ = next;
     }
   }
@@ -236,7 +237,7 @@ class Lexer {
     const char c = source_[at_];
     if (std::string_view("+-/*%~[](){}><=.:|,;").find(c) == std::string_view::npos) {
       size_t end = begin;
-      if (is_letter(jinja_decode(source_, end))) return foreign_name(begin);
+      if (is_letter(next_char(source_, end))) return foreign_name(begin);
       return fail(begin,
                   "unexpected char '" + std::string(source_.substr(begin, end - begin)) + "'");
     }

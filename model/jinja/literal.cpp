@@ -5,7 +5,7 @@
 #include <charconv>
 #include <cstdlib>
 
-#include "model/jinja/text.hpp"
+#include "format/text.hpp"
 
 namespace sqf {
 namespace {
@@ -159,7 +159,7 @@ Result<std::string> jinja_unescape(std::string_view body) {
         return malformed(std::string("truncated \\") + kind + " escape in a string");
       if (code > 0x10FFFF || (code >= 0xD800 && code < 0xE000))
         return malformed("illegal Unicode character in a string");
-      result += jinja_encode(code);
+      append_utf8(result, code);
       at += skip + digits;
     } else {
       result += c;  // an unknown escape stands for itself

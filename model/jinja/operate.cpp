@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "format/text.hpp"
 #include "model/jinja/builtin.hpp"
 #include "model/jinja/print.hpp"
 
@@ -144,7 +145,7 @@ Value slice_text(JinjaRuntime& rt, const JinjaText& text, const Slice& slice) {
     return rt.text(jinja_cut(text, {begin, std::max(begin, end)}));
   }
   std::vector<size_t> offsets;  // of each character and of the end
-  for (size_t at = 0; at < text.bytes.size(); jinja_decode(text.bytes, at)) offsets.push_back(at);
+  for (size_t at = 0; at < text.bytes.size(); next_char(text.bytes, at)) offsets.push_back(at);
   offsets.push_back(text.bytes.size());
   if (!rt.charge(offsets.size() * sizeof(size_t))) return {};
   JinjaTextBuilder builder;
@@ -238,7 +239,7 @@ Value jinja_item(JinjaRuntime& rt, const Value& value, const Value& key) {
     if (!text.ascii && !rt.charge(text.bytes.size())) return {};
     const size_t begin = jinja_byte_offset(text, static_cast<size_t>(at));
     size_t end = begin;
-    jinja_decode(text.bytes, end);
+    next_char(text.bytes, end);
     return rt.text(jinja_cut(text, {begin, end}));
   }
   if (!key.is_text()) return missing_item(rt, value, key);

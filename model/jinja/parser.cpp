@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "format/text.hpp"
+
 namespace sqf {
 namespace {
 
@@ -15,7 +17,7 @@ Result<JinjaProgram> jinja_parse(std::string_view source) {
   if (source.size() > kMaxSourceBytes)
     return malformed("chat template: " + std::to_string(source.size()) + " bytes, at most " +
                      std::to_string(kMaxSourceBytes) + " are allowed");
-  if (!jinja_is_utf8(source)) return malformed("chat template: not valid UTF-8");
+  if (!is_utf8(source)) return malformed("chat template: not valid UTF-8");
   const std::string normalized = jinja_normalize_source(source);
   Result<std::vector<JinjaToken>> tokens = jinja_tokenize(normalized);
   if (!tokens) return tokens.error();

@@ -1,7 +1,5 @@
 // What follows an operand: attributes, subscripts, calls, filters and tests.
 
-#include <algorithm>
-
 #include "model/jinja/parser.hpp"
 
 namespace sqf {

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "format/text.hpp"
+
 namespace sqf {
 namespace {
 
@@ -78,7 +80,7 @@ void append_quoted(JinjaTextBuilder& out, const JinjaText& text, char quote, Esc
   size_t plain = 0;
   for (size_t at = 0; at < text.bytes.size();) {
     const size_t begin = at;
-    const std::string escaped = escape(jinja_decode(text.bytes, at));
+    const std::string escaped = escape(next_char(text.bytes, at));
     if (escaped.empty()) continue;
     out.append(text, {plain, begin});
     out.append(escaped, cursor.marked(begin));

@@ -2,9 +2,7 @@
 // Values as text: as Python's str and repr print them, and as JSON. Marks of strings inside
 // survive.
 
-#include <cstdint>
 #include <string>
-#include <vector>
 
 #include "model/jinja/value.hpp"
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "format/text.hpp"
+
 namespace sqf {
 namespace {
 
@@ -62,7 +64,9 @@ void JinjaTextBuilder::append(const JinjaText& text, JinjaRange part) {
 }
 
 void JinjaTextBuilder::append_char(char32_t code, bool from_user) {
-  append(jinja_encode(code), from_user);
+  std::string bytes;
+  append_utf8(bytes, code);
+  append(bytes, from_user);
 }
 
 bool JinjaMarkCursor::marked(size_t byte) {
@@ -76,41 +80,6 @@ JinjaText jinja_cut(const JinjaText& text, JinjaRange part) {
   JinjaText result = builder.take();
   result.markup = text.markup;
   return result;
-}
-
-bool jinja_is_utf8(std::string_view bytes) {
-  for (size_t at = 0; at < bytes.size();) {
-    const auto lead = static_cast<unsigned char>(bytes[at]);
-    size_t length = 1;
-    if (lead >= 0x80) length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-    if ((lead >= 0x80 && lead < 0xC2) || lead > 0xF4 || length > bytes.size() - at) return false;
-    for (size_t i = 1; i < length; ++i)
-      if (!is_continuation(bytes[at + i])) return false;
-    const char32_t code = jinja_decode(bytes, at);
-    if ((length == 3 && code < 0x800) || (length == 4 && code < 0x10000) || code > 0x10FFFF ||
-        (code >= 0xD800 && code < 0xE000))
-      return false;
-  }
-  return true;
-}
-
-char32_t jinja_decode(std::string_view bytes, size_t& at) {
-  const auto lead = static_cast<unsigned char>(bytes[at++]);
-  if (lead < 0x80) return lead;
-  char32_t code = lead >= 0xF0 ? lead & 0x07u : lead >= 0xE0 ? lead & 0x0Fu : lead & 0x1Fu;
-  while (at < bytes.size() && is_continuation(bytes[at]))
-    code = code << 6 | (static_cast<unsigned char>(bytes[at++]) & 0x3Fu);
-  return code;
-}
-
-std::string jinja_encode(char32_t code) {
-  auto byte = [](char32_t bits) { return static_cast<char>(static_cast<unsigned char>(bits)); };
-  if (code < 0x80) return {byte(code)};
-  if (code < 0x800) return {byte(0xC0 | code >> 6), byte(0x80 | (code & 0x3F))};
-  if (code < 0x10000)
-    return {byte(0xE0 | code >> 12), byte(0x80 | (code >> 6 & 0x3F)), byte(0x80 | (code & 0x3F))};
-  return {byte(0xF0 | code >> 18), byte(0x80 | (code >> 12 & 0x3F)),
-          byte(0x80 | (code >> 6 & 0x3F)), byte(0x80 | (code & 0x3F))};
 }
 
 bool jinja_is_space(char32_t code) {
@@ -135,14 +104,14 @@ size_t jinja_byte_offset(const JinjaText& text, size_t char_index) {
 
 JinjaRange jinja_strip(std::string_view bytes, bool left, bool right, const std::string* chars) {
   std::vector<char32_t> set;
-  for (size_t at = 0; chars && at < chars->size();) set.push_back(jinja_decode(*chars, at));
+  for (size_t at = 0; chars && at < chars->size();) set.push_back(next_char(*chars, at));
   std::sort(set.begin(), set.end());
   auto goes = [&](size_t at) {
-    const char32_t code = jinja_decode(bytes, at);
+    const char32_t code = next_char(bytes, at);
     return chars ? std::binary_search(set.begin(), set.end(), code) : jinja_is_space(code);
   };
   size_t begin = 0, end = bytes.size();
-  while (left && begin < end && goes(begin)) jinja_decode(bytes, begin);
+  while (left && begin < end && goes(begin)) next_char(bytes, begin);
   while (right && begin < end) {
     size_t last = end - 1;
     while (last > begin && is_continuation(bytes[last])) --last;

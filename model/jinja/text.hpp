@@ -5,7 +5,6 @@
 // Refuses to grow a string past kJinjaMaxTextBytes.
 
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -71,10 +70,6 @@ class JinjaMarkCursor {
 
 JinjaText jinja_cut(const JinjaText& text, JinjaRange part);
 
-bool jinja_is_utf8(std::string_view bytes);
-/// Reads the character at `at` and moves past it. `at` must be inside `bytes`.
-char32_t jinja_decode(std::string_view bytes, size_t& at);
-std::string jinja_encode(char32_t code);
 /// White space as Python's str.isspace has it.
 bool jinja_is_space(char32_t code);
 

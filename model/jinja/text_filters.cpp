@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "format/text.hpp"
 #include "model/jinja/builtin.hpp"
 #include "model/jinja/literal.hpp"
 #include "model/jinja/print.hpp"
@@ -40,7 +41,7 @@ Value title(JinjaRuntime& rt, const Value& self, Args&) {
   bool starts = true;
   for (size_t at = 0; at < text->bytes.size();) {
     const size_t begin = at;
-    const char32_t code = jinja_decode(text->bytes, at);
+    const char32_t code = next_char(text->bytes, at);
     out.append(starts ? *upper.text : *lower.text, {begin, at});
     starts = jinja_is_space(code) ||
              (code < 0x80 &&

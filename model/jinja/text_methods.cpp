@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "format/text.hpp"
 #include "model/jinja/builtin.hpp"
 #include "model/jinja/print.hpp"
 #include "model/jinja/text_ops.hpp"
@@ -175,7 +176,7 @@ template <bool (*Test)(char32_t)>
 Value all_chars(JinjaRuntime&, const Value& self, Args&) {
   const std::string& bytes = self.text->bytes;
   for (size_t at = 0; at < bytes.size();)
-    if (!Test(jinja_decode(bytes, at))) return Value::of_bool(false);
+    if (!Test(next_char(bytes, at))) return Value::of_bool(false);
   return Value::of_bool(!bytes.empty());
 }
 

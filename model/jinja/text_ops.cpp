@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "format/text.hpp"
 #include "model/jinja/builtin.hpp"
 #include "model/jinja/print.hpp"
 
@@ -34,11 +35,11 @@ bool is_line_end(char32_t c) {
 JinjaRange find_space(std::string_view bytes, size_t from) {
   for (size_t at = from; at < bytes.size();) {
     const size_t begin = at;
-    if (!jinja_is_space(jinja_decode(bytes, at))) continue;
+    if (!jinja_is_space(next_char(bytes, at))) continue;
     size_t end = at;
     while (end < bytes.size()) {
       size_t next = end;
-      if (!jinja_is_space(jinja_decode(bytes, next))) break;
+      if (!jinja_is_space(next_char(bytes, next))) break;
       end = next;
     }
     return {begin, end};
@@ -74,7 +75,7 @@ JinjaValue jinja_change_case(JinjaRuntime& rt, const JinjaText& text, JinjaCase 
   bool first = true, in_word = false;
   for (size_t at = 0; at < text.bytes.size();) {
     const bool user = cursor.marked(at);
-    const char32_t code = jinja_decode(text.bytes, at);
+    const char32_t code = next_char(text.bytes, at);
     bool raise = how == JinjaCase::upper;
     if (how == JinjaCase::capitalize) raise = first;
     if (how == JinjaCase::title) raise = !in_word;
@@ -105,7 +106,7 @@ JinjaValue jinja_replace(JinjaRuntime& rt, const JinjaText& text, const JinjaTex
     if (limit > 0) --limit;
     if (!from.bytes.empty()) continue;
     if (at == text.bytes.size()) return rt.text(out);
-    jinja_decode(text.bytes, at);  // an empty pattern is found between any two characters
+    next_char(text.bytes, at);  // an empty pattern is found between any two characters
     out.append(text, {hit, at});
   }
   out.append(text, {at, text.bytes.size()});
@@ -159,7 +160,7 @@ std::vector<JinjaValue> jinja_split_lines(JinjaRuntime& rt, const JinjaText& tex
   size_t begin = 0;
   for (size_t at = 0; at < bytes.size() && !rt.failed();) {
     const size_t end = at;
-    const char32_t code = jinja_decode(bytes, at);
+    const char32_t code = next_char(bytes, at);
     if (!is_line_end(code)) continue;
     if (code == '\r' && at < bytes.size() && bytes[at] == '\n') ++at;
     lines.push_back(jinja_part(rt, text, {begin, keep_ends ? at : end}));

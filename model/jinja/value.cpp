@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "format/text.hpp"
+
 namespace sqf {
 namespace {
 
@@ -274,7 +276,7 @@ std::vector<JinjaValue> JinjaRuntime::iterate(const JinjaValue& value) {
   const std::string& bytes = value.text->bytes;
   for (size_t at = 0; at < bytes.size() && charge(sizeof(JinjaText));) {
     const size_t begin = at;
-    jinja_decode(bytes, at);
+    next_char(bytes, at);
     JinjaText character = jinja_cut(*value.text, {begin, at});
     character.markup = false;
     items.push_back(text(std::move(character)));
@@ -376,7 +378,7 @@ std::string_view jinja_type_name(const JinjaValue& value) {
 std::string jinja_quoted(std::string_view name) {
   constexpr size_t kLongest = 100;
   size_t end = 0;
-  while (end < name.size() && end < kLongest) jinja_decode(name, end);
+  while (end < name.size() && end < kLongest) next_char(name, end);
   std::string text;
   text += '\'';
   text.append(name.data(), end);

@@ -183,8 +183,7 @@ TEST_F(Resealed, Header) {
 
 TEST_F(Resealed, Sections) {
   const size_t first = 256;
-  EXPECT_EQ(set(first, fourcc("XXXX")),
-            Rule::section_kind);
+  EXPECT_EQ(set(first, fourcc("XXXX")), Rule::section_kind);
   EXPECT_EQ(set(first + 4, uint32_t{4}), Rule::section_flags);
   EXPECT_EQ(set(first + 4, uint32_t{3}), Rule::section_flags);
   EXPECT_EQ(set(first + 8, uint64_t{4160}), Rule::section_place);

@@ -1,5 +1,6 @@
 // Ids and text against what the tokenizers library gave (tests/data/tokenizer/make_ids.py).
 #include "model/tokenizer.hpp"
+#include "format/text.hpp"
 
 #include <gtest/gtest.h>
 
