@@ -15,6 +15,6 @@ using Json = nlohmann::json;
 /// Parses one JSON value that fills `text`. `what` names the source in errors ("config.json").
 /// Objects and arrays may nest `max_depth` deep. Safe on hostile input; memory stays
 /// proportional to the text. Errors: malformed, with the byte offset.
-Result<Json> parse_json(std::string_view text, std::string_view what, int max_depth = 16);
+Result<Json> parse_json(std::string_view text, std::string_view what, size_t max_depth = 16);
 
 }  // namespace sqf

@@ -30,6 +30,12 @@ TEST(Json, RefusesWhatReadersDifferOn) {
   EXPECT_NE(problem("").find("not valid JSON"), std::string::npos);
 }
 
+TEST(Json, ShowsNothingATerminalWouldObey) {
+  EXPECT_EQ(problem("{\"\\u001b[2J\":1,\"\\u001b[2J\":2}"), "x.json: duplicate key \"\\x1b[2J\"");
+  for (const char* text : {"\x1b[2J", "[\"\x1b", "[\xff"})
+    for (const char byte : problem(text)) EXPECT_TRUE(byte >= 0x20 && byte < 0x7f) << text;
+}
+
 TEST(Json, BoundsNestingWithoutUsingTheStack) {
   EXPECT_EQ(problem(std::string(16, '[') + std::string(16, ']')), "accepted");
   EXPECT_NE(problem(std::string(17, '[') + std::string(17, ']')).find("nesting"),
