@@ -189,15 +189,6 @@ void unpack_tile(const PartView& part, int64_t tile, uint8_t* codes) {
   }
 }
 
-void pack_tile(const EncodingRecord& e, int64_t columns, int64_t tile, const uint8_t* codes,
-               const std::array<std::byte*, kMaxPlanes>& planes) {
-  std::vector<uint8_t> lanes(static_cast<size_t>(kTileRows * columns));
-  for (int64_t row = 0; row < kTileRows; row++)
-    for (int64_t k = 0; k < columns; k++)
-      lanes[static_cast<size_t>(k * kTileRows + row)] = codes[row * columns + k];
-  pack_lanes(e, columns, tile, lanes.data(), planes);
-}
-
 void pack_lanes(const EncodingRecord& e, int64_t columns, int64_t tile, const uint8_t* codes,
                 const std::array<std::byte*, kMaxPlanes>& planes) {
   int shift = 0;  // radices 3 and 5 stand alone, so what precedes a plane is whole bits

@@ -32,12 +32,9 @@ void decode_row(const PartView& part, int64_t row, float* out);
 /// Codes of one tile, [16][columns] u8, from the part's planes.
 void unpack_tile(const PartView& part, int64_t tile, uint8_t* codes);
 
-/// The inverse: writes one tile's words into each plane (whole planes, zero-filled beforehand or
-/// not: padding is written too). codes [16][columns], below code_count(); rows past the last 0.
-void pack_tile(const EncodingRecord& encoding, int64_t columns, int64_t tile, const uint8_t* codes,
-               const std::array<std::byte*, kMaxPlanes>& planes);
-
-/// The same from codes laid out [columns][16]: the fast way in, 16 rows a step.
+/// The inverse, from codes [columns][16]: writes one tile's words into each plane (whole planes,
+/// zero-filled beforehand or not: padding is written too). Codes lie below code_count(); rows past
+/// the last are 0.
 void pack_lanes(const EncodingRecord& encoding, int64_t columns, int64_t tile, const uint8_t* codes,
                 const std::array<std::byte*, kMaxPlanes>& planes);
 

@@ -40,8 +40,6 @@ class Vocabulary {
   /// One more than the largest id.
   int64_t size() const { return static_cast<int64_t>(index_of_.size()); }
 
-  size_t n_tokens() const { return tokens_.size(); }
-
  private:
   struct Token {
     uint32_t begin;

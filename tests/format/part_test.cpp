@@ -7,6 +7,8 @@
 #include <random>
 #include <vector>
 
+#include "tests/format/packed_planes.hpp"
+
 namespace sqf {
 namespace {
 
@@ -29,24 +31,7 @@ struct Packed {
 Packed pack(const EncodingRecord& e, int64_t rows, int64_t columns,
             const std::vector<uint8_t>& codes) {
   Packed packed;
-  packed.view.encoding = e;
-  packed.view.rows = rows;
-  packed.view.columns = columns;
-  std::array<std::byte*, kMaxPlanes> planes = {};
-  for (int i = 0; i < e.plane_count; i++) {
-    packed.planes.emplace_back(component_bytes(
-        plane_shape(e, i, 1, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns))));
-    planes[static_cast<size_t>(i)] = packed.planes.back().data();
-    packed.view.planes[static_cast<size_t>(i)] = packed.planes.back().data();
-  }
-  std::vector<uint8_t> tile(static_cast<size_t>(kTileRows * columns));
-  for (int64_t t = 0; t < tiles_of(rows); t++) {
-    std::fill(tile.begin(), tile.end(), uint8_t{0});
-    const auto begin = codes.begin() + t * kTileRows * columns;
-    const int64_t real = std::min<int64_t>(kTileRows, rows - t * kTileRows) * columns;
-    std::copy(begin, begin + real, tile.begin());
-    pack_tile(e, columns, t, tile.data(), planes);
-  }
+  packed.planes = packed_planes(e, rows, columns, codes, &packed.view);
   packed.scales.assign(static_cast<size_t>(tiles_of(rows) * kTileRows * grouping(e, columns).count),
                        1);
   packed.view.scales = reinterpret_cast<const std::byte*>(packed.scales.data());

@@ -1,7 +1,6 @@
 #pragma once
 // A part with random contents that owns its memory, for tests and benchmarks of the kernels.
 
-#include <algorithm>
 #include <array>
 #include <cstring>
 #include <random>
@@ -9,6 +8,7 @@
 
 #include "format/part.hpp"
 #include "format/scalar.hpp"
+#include "tests/format/packed_planes.hpp"
 
 namespace sqf {
 
@@ -70,27 +70,12 @@ inline std::vector<std::byte> zeros(const EncodingRecord& e, int64_t count, std:
 inline PackedPart random_part(const EncodingRecord& e, int64_t rows, int64_t columns,
                               std::mt19937* random) {
   PackedPart part;
-  part.view.encoding = e;
-  part.view.rows = rows;
-  part.view.columns = columns;
-  std::array<std::byte*, kMaxPlanes> planes = {};
-  for (int i = 0; i < e.plane_count; i++) {
-    part.planes.emplace_back(component_bytes(
-        plane_shape(e, i, 1, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns))));
-    planes[static_cast<size_t>(i)] = part.planes.back().data();
-    part.view.planes[static_cast<size_t>(i)] = part.planes.back().data();
+  std::vector<uint8_t> codes(static_cast<size_t>(rows * columns));
+  for (uint8_t& code : codes) {
+    const auto draw = (*random)();
+    code = static_cast<uint8_t>(draw % 8 == 0 ? code_count(e) - 1 : (draw >> 8) % code_count(e));
   }
-  std::vector<uint8_t> tile(static_cast<size_t>(kTileRows * columns));
-  for (int64_t t = 0; t < tiles_of(rows); t++) {
-    const int64_t real = std::min<int64_t>(kTileRows, rows - t * kTileRows) * columns;
-    std::fill(tile.begin(), tile.end(), uint8_t{0});
-    for (int64_t i = 0; i < real; i++) {
-      const auto draw = (*random)();
-      tile[static_cast<size_t>(i)] =
-          static_cast<uint8_t>(draw % 8 == 0 ? code_count(e) - 1 : (draw >> 8) % code_count(e));
-    }
-    pack_tile(e, columns, t, tile.data(), planes);
-  }
+  part.planes = packed_planes(e, rows, columns, codes, &part.view);
   const int64_t parameters = tiles_of(rows) * kTileRows * grouping(e, columns).count;
   part.scales = packed_part::scales(e.scale_type, parameters, random);
   part.zeros = packed_part::zeros(e, parameters, random);
