@@ -30,9 +30,9 @@ Result<std::string> read_input(const std::string& path) {
 }
 
 Result<void> check_text(const std::string& text, const std::string& what) {
-  const size_t offset = utf8_error(text);
-  if (offset == std::string::npos) return {};
-  return malformed(what + ": not UTF-8 at byte " + std::to_string(offset));
+  const auto offset = find_invalid_utf8(text);
+  if (!offset) return {};
+  return malformed(what + ": not UTF-8 at byte " + std::to_string(*offset));
 }
 
 }  // namespace sqf

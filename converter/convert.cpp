@@ -185,6 +185,7 @@ Result<ConvertReport> convert(const SourceModel& source, const Plan& plan,
     if (auto r = append_part(*writer, job.out); !r) return r.error();
     if (t.bias != nullptr)
       if (auto r = append_bias(*writer, *t.bias); !r) return r.error();
+    release_pages(t.source->bytes);
     report.tensors.push_back({t.spec.name, job.stats_});
     done += t.source->bytes.size();
     if (options.progress && !options.progress(done, plan.source_bytes, t.spec.name))

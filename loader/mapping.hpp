@@ -31,4 +31,8 @@ class Mapping {
   size_t size_ = 0;
 };
 
+/// Tells the system that mapped bytes will not be read again soon, so that a long pass over a file
+/// does not keep it all in memory. They stay readable.
+void release_pages(std::span<const std::byte> bytes);
+
 }  // namespace sqf
