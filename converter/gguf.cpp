@@ -81,18 +81,18 @@ class Cursor {
 
 /// Bytes of one number of this type; 0 for strings and arrays.
 uint64_t number_bytes(GgufType type) {
-  constexpr uint8_t sizes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
-  return sizes[static_cast<size_t>(type)];
+  constexpr uint8_t kSizes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+  return kSizes[static_cast<size_t>(type)];
 }
 
 std::string_view tensor_type_name(uint32_t type) {
-  constexpr std::string_view names[] = {
+  constexpr std::string_view kNames[] = {
       "F32",     "F16",   "Q4_0",   "Q4_1",  "",      "",       "Q5_0", "Q5_1",    "Q8_0",
       "Q8_1",    "Q2_K",  "Q3_K",   "Q4_K",  "Q5_K",  "Q6_K",   "Q8_K", "IQ2_XXS", "IQ2_XS",
       "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S", "IQ2_S", "IQ4_XS", "I8",   "I16",     "I32",
       "I64",     "F64",   "IQ1_M",  "BF16",  "",      "",       "",     "TQ1_0",   "TQ2_0",
       "",        "",      "",       "MXFP4", "NVFP4"};
-  return type < std::size(names) ? names[type] : "";
+  return type < std::size(kNames) ? kNames[type] : "";
 }
 
 std::optional<SourceType> source_type(uint32_t type) {

@@ -179,9 +179,9 @@ Result<Json> added_tokens(const GgufVocabulary& vocabulary, const std::string& w
 
 /// Every byte has a token <0x00> to <0xFF>.
 bool has_byte_tokens(const GgufVocabulary& vocabulary) {
-  constexpr std::string_view hex = "0123456789ABCDEF";
+  constexpr std::string_view kHex = "0123456789ABCDEF";
   for (size_t byte = 0; byte < 256; ++byte) {
-    const std::array<char, 6> text = {'<', '0', 'x', hex[byte >> 4], hex[byte & 15], '>'};
+    const std::array<char, 6> text = {'<', '0', 'x', kHex[byte >> 4], kHex[byte & 15], '>'};
     if (!vocabulary.find(std::string_view(text.data(), text.size()))) return false;
   }
   return true;

@@ -16,14 +16,8 @@ namespace {
 
 constexpr int64_t kBlock = 32;
 
-uint16_t load_u16(const std::byte* at) {
-  uint16_t value;
-  std::memcpy(&value, at, sizeof value);
-  return value;
-}
-
 void decode_f16_scalar(const std::byte* in, int64_t count, float* out) {
-  for (int64_t i = 0; i < count; ++i) out[i] = f16_to_f32(load_u16(in + 2 * i));
+  for (int64_t i = 0; i < count; ++i) out[i] = f16_to_f32(load<uint16_t>(in + 2 * i));
 }
 
 #if defined(__x86_64__)
@@ -55,13 +49,13 @@ void decode_f16(const std::byte* in, int64_t count, float* out) {
 }
 
 void decode_bf16(const std::byte* in, int64_t count, float* out) {
-  for (int64_t i = 0; i < count; ++i) out[i] = bf16_to_f32(load_u16(in + 2 * i));
+  for (int64_t i = 0; i < count; ++i) out[i] = bf16_to_f32(load<uint16_t>(in + 2 * i));
 }
 
 /// w = scale * (code - 8); byte j holds element j in its low, element j + 16 in its high nibble.
 void decode_q4_0(const std::byte* in, int64_t count, float* out) {
   for (; count > 0; count -= kBlock, in += 18, out += kBlock) {
-    const float scale = f16_to_f32(load_u16(in));
+    const float scale = f16_to_f32(load<uint16_t>(in));
     for (int j = 0; j < 16; ++j) {
       const int codes = static_cast<int>(in[2 + j]);
       out[j] = scale * static_cast<float>((codes & 15) - 8);
@@ -73,8 +67,8 @@ void decode_q4_0(const std::byte* in, int64_t count, float* out) {
 /// w = scale * code + minimum; nibbles as in q4_0.
 void decode_q4_1(const std::byte* in, int64_t count, float* out) {
   for (; count > 0; count -= kBlock, in += 20, out += kBlock) {
-    const float scale = f16_to_f32(load_u16(in));
-    const float minimum = f16_to_f32(load_u16(in + 2));
+    const float scale = f16_to_f32(load<uint16_t>(in));
+    const float minimum = f16_to_f32(load<uint16_t>(in + 2));
     for (int j = 0; j < 16; ++j) {
       const int codes = static_cast<int>(in[4 + j]);
       out[j] = scale * static_cast<float>(codes & 15) + minimum;
@@ -86,7 +80,7 @@ void decode_q4_1(const std::byte* in, int64_t count, float* out) {
 /// w = scale * code, code a signed byte.
 void decode_q8_0(const std::byte* in, int64_t count, float* out) {
   for (; count > 0; count -= kBlock, in += 34, out += kBlock) {
-    const float scale = f16_to_f32(load_u16(in));
+    const float scale = f16_to_f32(load<uint16_t>(in));
     for (int j = 0; j < kBlock; ++j)
       out[j] = scale * static_cast<float>(static_cast<int8_t>(in[2 + j]));
   }
@@ -127,8 +121,8 @@ int64_t row_size_bytes(const SourceTensor& tensor) {
 }  // namespace
 
 std::string_view source_type_name(SourceType type) {
-  constexpr std::string_view names[] = {"f32", "f16", "bf16", "q4_0", "q4_1", "q8_0"};
-  return names[static_cast<size_t>(type)];
+  constexpr std::string_view kNames[] = {"f32", "f16", "bf16", "q4_0", "q4_1", "q8_0"};
+  return kNames[static_cast<size_t>(type)];
 }
 
 int64_t block_columns(SourceType type) {
@@ -136,8 +130,8 @@ int64_t block_columns(SourceType type) {
 }
 
 int64_t block_bytes(SourceType type) {
-  constexpr int64_t sizes[] = {4, 2, 2, 18, 20, 34};
-  return sizes[static_cast<size_t>(type)];
+  constexpr int64_t kSizes[] = {4, 2, 2, 18, 20, 34};
+  return kSizes[static_cast<size_t>(type)];
 }
 
 int64_t row_count(const SourceTensor& tensor) {

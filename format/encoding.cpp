@@ -28,6 +28,87 @@ bool valid_scale_type(Element type) {
   }
 }
 
+using Problem = std::optional<std::string>;
+
+Problem plane_problem(const EncodingRecord& e) {
+  uint32_t codes = 1;
+  for (size_t i = 0; i < kMaxPlanes; i++) {
+    const uint32_t radix = e.radices[i];
+    if (i >= e.plane_count) {
+      if (radix != 0) return "radix of an unused plane is " + std::to_string(radix);
+      continue;
+    }
+    if (digits_per_byte(radix) == 0) return "unknown radix " + std::to_string(radix);
+    if ((radix == 3 || radix == 5) && e.plane_count != 1)
+      return "radix " + std::to_string(radix) + " is not the only plane";
+    if (i > 0 && radix > e.radices[i - 1]) return "planes are not ordered widest radix first";
+    codes *= radix;
+    if (codes > 256) return "codes need more than 8 bits";
+  }
+  return std::nullopt;
+}
+
+/// Fields that only one grid has must be zero on the others.
+Problem foreign_field_problem(const EncodingRecord& e) {
+  if (e.grid != Grid::minifloat && (e.exponent_bits != 0 || e.mantissa_bits != 0 ||
+                                    e.exponent_bias != 0 || e.minifloat != MinifloatKind::none))
+    return "minifloat fields on another grid";
+  if (e.grid == Grid::levels ? e.level_count < 2 || e.level_count > kMaxLevels : e.level_count != 0)
+    return "level_count is " + std::to_string(e.level_count);
+  for (size_t i = 0; i < kMaxLevels; i++) {
+    if (i < e.level_count ? !std::isfinite(e.levels[i]) : std::bit_cast<uint32_t>(e.levels[i]) != 0)
+      return "level " + std::to_string(i) + " is not finite, or unused and not zero";
+  }
+  return std::nullopt;
+}
+
+Problem real_problem(const EncodingRecord& e) {
+  if (e.value_type != Element::f32 && e.value_type != Element::f16 && e.value_type != Element::bf16)
+    return std::string("value type is ") + element_name(e.value_type);
+  if (e.plane_count != 0 || e.scale_type != Element::none || e.zero != ZeroKind::none ||
+      e.row_factor != 0 || e.group != 0 || e.zero_constant != 0)
+    return "planes, scales, zeros or groups on the real grid";
+  return std::nullopt;
+}
+
+/// What every coded grid shares: a plane, a scale type, a group of whole words.
+Problem group_problem(const EncodingRecord& e) {
+  if (e.value_type != Element::none) return "value type on a coded grid";
+  if (e.plane_count == 0) return "no code plane";
+  if (!valid_scale_type(e.scale_type))
+    return std::string("scale type is ") + element_name(e.scale_type);
+  if (e.group > kMaxGroup) return "group is " + std::to_string(e.group);
+  const uint32_t narrowest = e.radices[e.plane_count - 1u];
+  const bool any_length = narrowest == 3 || narrowest == 5;
+  const bool sixteen = e.group == 16 && narrowest >= 16;  // a word holds at most 16 columns
+  if (e.group != 0 && !any_length && e.group % 32 != 0 && !sixteen)
+    return "group " + std::to_string(e.group) + " is no multiple of 32";
+  return std::nullopt;
+}
+
+Problem zero_problem(const EncodingRecord& e) {
+  const uint32_t codes = code_count(e);
+  if (e.zero == ZeroKind::none || e.zero > ZeroKind::minimum_f16)
+    return "zero kind " + std::to_string(static_cast<int>(e.zero)) + " on the affine grid";
+  if (e.zero == ZeroKind::u4 && codes > 16) return "u4 zeros on codes of more than 4 bits";
+  if (e.zero == ZeroKind::constant ? e.zero_constant >= codes : e.zero_constant != 0)
+    return "zero constant " + std::to_string(e.zero_constant);
+  return std::nullopt;
+}
+
+Problem minifloat_problem(const EncodingRecord& e) {
+  if (e.exponent_bits < 1 || e.exponent_bits > 8 || e.mantissa_bits > 7)
+    return "minifloat of " + std::to_string(e.exponent_bits) + " exponent and " +
+           std::to_string(e.mantissa_bits) + " mantissa bits";
+  const int bits = 1 + e.exponent_bits + e.mantissa_bits;
+  if (bits < 3 || bits > 8 || code_count(e) != 1u << bits)
+    return "minifloat bits differ from the planes'";
+  if (e.minifloat != MinifloatKind::saturating && e.minifloat != MinifloatKind::ocp)
+    return "unknown minifloat kind";
+  if (e.exponent_bias < -127 || e.exponent_bias > 254) return "minifloat bias out of range";
+  return std::nullopt;
+}
+
 }  // namespace
 
 Element plane_element(uint32_t radix) {
@@ -195,74 +276,14 @@ std::optional<std::string> encoding_problem(const EncodingRecord& e) {
   if (e.grid > Grid::levels) return "unknown grid " + std::to_string(static_cast<int>(e.grid));
   if (e.row_factor > 1) return "row_factor is " + std::to_string(e.row_factor) + ", not 0 or 1";
   if (e.plane_count > kMaxPlanes) return "plane_count is " + std::to_string(e.plane_count);
-
-  uint32_t codes = 1;
-  bool narrow = false;  // some plane's words hold more than 16 columns
-  for (size_t i = 0; i < kMaxPlanes; i++) {
-    const uint32_t radix = e.radices[i];
-    if (i >= e.plane_count) {
-      if (radix != 0) return "radix of an unused plane is " + std::to_string(radix);
-      continue;
-    }
-    if (digits_per_byte(radix) == 0) return "unknown radix " + std::to_string(radix);
-    if ((radix == 3 || radix == 5) && e.plane_count != 1)
-      return "radix " + std::to_string(radix) + " is not the only plane";
-    if (i > 0 && radix > e.radices[i - 1]) return "planes are not ordered widest radix first";
-    codes *= radix;
-    narrow |= radix < 16;
-    if (codes > 256) return "codes need more than 8 bits";
-  }
-
-  const bool levels = e.grid == Grid::levels;
-  const bool mini = e.grid == Grid::minifloat;
-  if (!mini && (e.exponent_bits != 0 || e.mantissa_bits != 0 || e.exponent_bias != 0 ||
-                e.minifloat != MinifloatKind::none))
-    return "minifloat fields on another grid";
-  if (levels ? e.level_count < 2 || e.level_count > kMaxLevels : e.level_count != 0)
-    return "level_count is " + std::to_string(e.level_count);
-  for (size_t i = 0; i < kMaxLevels; i++) {
-    if (i < e.level_count ? !std::isfinite(e.levels[i]) : std::bit_cast<uint32_t>(e.levels[i]) != 0)
-      return "level " + std::to_string(i) + " is not finite, or unused and not zero";
-  }
-
-  if (e.grid == Grid::real) {
-    if (e.value_type != Element::f32 && e.value_type != Element::f16 &&
-        e.value_type != Element::bf16)
-      return std::string("value type is ") + element_name(e.value_type);
-    if (e.plane_count != 0 || e.scale_type != Element::none || e.zero != ZeroKind::none ||
-        e.row_factor != 0 || e.group != 0 || e.zero_constant != 0)
-      return "planes, scales, zeros or groups on the real grid";
-    return std::nullopt;
-  }
-  if (e.value_type != Element::none) return "value type on a coded grid";
-  if (e.plane_count == 0) return "no code plane";
-  if (!valid_scale_type(e.scale_type))
-    return std::string("scale type is ") + element_name(e.scale_type);
-  const bool whole_words = codes == 3 || codes == 5;
-  if (e.group > kMaxGroup) return "group is " + std::to_string(e.group);
-  if (e.group != 0 && !whole_words && e.group % 32 != 0 && (e.group != 16 || narrow))
-    return "group " + std::to_string(e.group) + " is no multiple of 32";
-  if (e.grid == Grid::affine) {
-    if (e.zero == ZeroKind::none || e.zero > ZeroKind::minimum_f16)
-      return "zero kind " + std::to_string(static_cast<int>(e.zero)) + " on the affine grid";
-    if (e.zero == ZeroKind::u4 && codes > 16) return "u4 zeros on codes of more than 4 bits";
-    if (e.zero == ZeroKind::constant ? e.zero_constant >= codes : e.zero_constant != 0)
-      return "zero constant " + std::to_string(e.zero_constant);
-    return std::nullopt;
-  }
+  if (auto problem = plane_problem(e)) return problem;
+  if (auto problem = foreign_field_problem(e)) return problem;
+  if (e.grid == Grid::real) return real_problem(e);
+  if (auto problem = group_problem(e)) return problem;
+  if (e.grid == Grid::affine) return zero_problem(e);
   if (e.zero != ZeroKind::none || e.zero_constant != 0) return "a zero point on a grid without one";
-  if (mini) {
-    if (e.exponent_bits < 1 || e.exponent_bits > 8 || e.mantissa_bits > 7)
-      return "minifloat of " + std::to_string(e.exponent_bits) + " exponent and " +
-             std::to_string(e.mantissa_bits) + " mantissa bits";
-    const int bits = 1 + e.exponent_bits + e.mantissa_bits;
-    if (bits < 3 || bits > 8 || codes != 1u << bits)
-      return "minifloat bits differ from the planes'";
-    if (e.minifloat != MinifloatKind::saturating && e.minifloat != MinifloatKind::ocp)
-      return "unknown minifloat kind";
-    if (e.exponent_bias < -127 || e.exponent_bias > 254) return "minifloat bias out of range";
-  }
-  if (levels && e.level_count > codes) return "more levels than codes";
+  if (e.grid == Grid::minifloat) return minifloat_problem(e);
+  if (e.level_count > code_count(e)) return "more levels than codes";
   return std::nullopt;
 }
 
@@ -293,7 +314,7 @@ EncodingRecord affine_encoding(int bits, uint32_t group, Element scale_type, boo
 }
 
 int code_bits(const EncodingRecord& encoding) {
-  return std::bit_width(code_count(encoding)) - 1;
+  return static_cast<int>(std::bit_width(code_count(encoding))) - 1;
 }
 
 std::string describe(const EncodingRecord& e) {

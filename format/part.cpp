@@ -11,13 +11,6 @@
 namespace sqf {
 namespace {
 
-template <typename T>
-T load(const std::byte* base, int64_t index) {
-  T value;
-  std::memcpy(&value, base + index * static_cast<int64_t>(sizeof(T)), sizeof(T));
-  return value;
-}
-
 float load_value(const std::byte* base, Element type, int64_t index) {
   switch (type) {
     case Element::f32:

@@ -6,23 +6,33 @@
 // loop over them vectorizes, and right under denormals-are-zero: no step has an f32 subnormal.
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace sqf {
+
+/// Value `index` of an array that need not be aligned.
+template <typename T>
+T load(const std::byte* base, int64_t index = 0) {
+  T value;
+  std::memcpy(&value, base + index * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  return value;
+}
 
 constexpr float f16_to_f32(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
   const uint32_t magnitude = static_cast<uint32_t>(half & 0x7fffu) << 13;
-  constexpr uint32_t infinity = 0x7c00u << 13;
-  constexpr uint32_t rebias = (127 - 15) << 23;
+  constexpr uint32_t kInfinity = 0x7c00u << 13;
+  constexpr uint32_t kRebias = (127 - 15) << 23;
   // Subnormal m * 2^-24: with exponent 2^-14 it reads as (1 + m/1024) * 2^-14.
-  const float lifted = std::bit_cast<float>(magnitude + rebias + (1u << 23)) - 0x1p-14f;
+  const float lifted = std::bit_cast<float>(magnitude + kRebias + (1u << 23)) - 0x1p-14f;
   const uint32_t small = std::bit_cast<uint32_t>(lifted);
-  const uint32_t quiet = magnitude > infinity ? 1u << 22 : 0u;
-  const uint32_t large = magnitude + 2 * rebias;  // infinity and NaN: exponent 31 becomes 255
-  uint32_t bits = magnitude + rebias;
+  const uint32_t quiet = magnitude > kInfinity ? 1u << 22 : 0u;
+  const uint32_t large = magnitude + 2 * kRebias;  // infinity and NaN: exponent 31 becomes 255
+  uint32_t bits = magnitude + kRebias;
   bits = magnitude < (1u << 23) ? small : bits;
-  bits = magnitude >= infinity ? large | quiet : bits;
+  bits = magnitude >= kInfinity ? large | quiet : bits;
   return std::bit_cast<float>(bits | sign);
 }
 
@@ -32,10 +42,10 @@ constexpr uint16_t f32_to_f16(float value) {
   uint32_t magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u)
     return static_cast<uint16_t>(sign | 0x7e00u | (magnitude >> 13 & 0x3ffu));
-  constexpr uint32_t overflow = 0x477ff000u;  // 65520: halfway from the largest f16 to the next
-  if (magnitude >= overflow) return static_cast<uint16_t>(sign | 0x7c00u);
-  constexpr uint32_t smallest_normal = 0x38800000u;  // 2^-14
-  if (magnitude < smallest_normal) {
+  constexpr uint32_t kOverflow = 0x477ff000u;  // 65520: halfway from the largest f16 to the next
+  if (magnitude >= kOverflow) return static_cast<uint16_t>(sign | 0x7c00u);
+  constexpr uint32_t kSmallestNormal = 0x38800000u;  // 2^-14
+  if (magnitude < kSmallestNormal) {
     // The unit in the last place of 0.5 is 2^-24, that of an f16 subnormal: the addition rounds.
     const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
     return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000u));

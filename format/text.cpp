@@ -101,11 +101,11 @@ void append_utf8(std::string& out, char32_t code) {
 }
 
 std::string in_quotes(std::string_view text) {
-  constexpr size_t limit = 80;
-  constexpr std::string_view hex = "0123456789abcdef";
+  constexpr size_t kLimit = 80;
+  constexpr std::string_view kHex = "0123456789abcdef";
   std::string out = "\"";
   size_t shown = 0;
-  while (!text.empty() && shown < limit) {
+  while (!text.empty() && shown < kLimit) {
     size_t prefix = 0;
     const size_t length = sequence_length(text.substr(0, 4), prefix);
     const uint8_t lead = static_cast<uint8_t>(text[0]);
@@ -113,12 +113,13 @@ std::string in_quotes(std::string_view text) {
     const bool control = lead < 0x20 || lead == 0x7f ||
                          (length == 2 && lead == 0xc2 && static_cast<uint8_t>(text[1]) < 0xa0);
     const size_t taken = length == 0 ? 1 : length;
-    if (length == 0 || control || lead == '"' || lead == '\\') {
+    if (length == 0 || control) {
       for (const char c : text.substr(0, taken)) {
         const uint8_t value = static_cast<uint8_t>(c);
-        out += {'\\', 'x', hex[value >> 4], hex[value & 15]};
+        out += {'\\', 'x', kHex[value >> 4], kHex[value & 15]};
       }
     } else {
+      if (lead == '"' || lead == '\\') out += '\\';
       out += text.substr(0, taken);
     }
     text.remove_prefix(taken);

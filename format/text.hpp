@@ -35,8 +35,8 @@ char32_t previous_char(std::string_view text, size_t& at);
 
 void append_utf8(std::string& out, char32_t code);
 
-/// `text` in double quotes; control characters, quotes and bytes that are not UTF-8 as \xNN, cut
-/// after 80 bytes with "...".
+/// `text` in double quotes; control characters and bytes that are not UTF-8 as \xNN, quotes and
+/// backslashes behind a backslash, cut after 80 bytes with "...".
 std::string in_quotes(std::string_view text);
 
 }  // namespace sqf

@@ -1,5 +1,6 @@
 #include "model/json_fields.hpp"
 
+#include <algorithm>
 #include <limits>
 
 #include "format/text.hpp"
@@ -9,8 +10,12 @@ namespace {
 
 constexpr std::string_view kFile = "tokenizer.json: ";
 
+/// Keys that are no plain words come from the file and are quoted.
 std::string path_of(const Field& parent, std::string_view key) {
-  return parent.path.empty() ? std::string(key) : parent.path + "." + std::string(key);
+  const bool plain = key.size() <= 40 && std::all_of(key.begin(), key.end(),
+                                                     [](char c) { return c > 0x20 && c < 0x7f; });
+  const std::string shown = plain ? std::string(key) : in_quotes(key);
+  return parent.path.empty() ? shown : parent.path + "." + shown;
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "model/normalizer.hpp"
 
+#include "format/text.hpp"
 #include "model/unicode.hpp"
 
 namespace sqf {
@@ -35,9 +36,9 @@ Result<std::string> string_pattern(const Field& component) {
   if (!pattern) return pattern.error();
   if (const Field regex = pattern->find("Regex")) {
     if (!regex->is_string()) return wrong_type(regex, "a string");
-    return unsupported(
-        "tokenizer.json: " + component.path +
-        " by a regular expression is not implemented: " + *regex->get_ptr<const std::string*>());
+    return unsupported("tokenizer.json: " + component.path +
+                       " by a regular expression is not implemented: " +
+                       in_quotes(*regex->get_ptr<const std::string*>()));
   }
   auto text = string_at(*pattern, "String");
   if (text && text->empty())

@@ -11,6 +11,7 @@
 
 #include "format/result.hpp"
 #include "model/json_fields.hpp"
+#include "model/metaspace.hpp"
 #include "model/split_regex.hpp"
 
 namespace sqf {
@@ -63,16 +64,9 @@ class PreTokenizer {
     Behavior behavior;
     bool invert;
   };
-  enum class PrependScheme : uint8_t { first, always, never };
-  struct Metaspace {
-    std::string replacement;
-    PrependScheme prepend;
-    bool split;
-  };
 
   Result<void> add(const Field& component, int depth);
   Result<Split> read_split(const Field& component) const;
-  Result<Metaspace> read_metaspace(const Field& component) const;
   static void apply_behavior(Behavior behavior, std::vector<Span>& spans);
   static void run(const ByteLevel& step, const Pieces& in, Pieces& out);
   static void run(const Digits& step, const Pieces& in, Pieces& out);

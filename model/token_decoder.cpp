@@ -2,6 +2,7 @@
 
 #include "format/text.hpp"
 #include "model/byte_level.hpp"
+#include "model/metaspace.hpp"
 #include "model/normalizer.hpp"
 
 namespace sqf {
@@ -64,25 +65,14 @@ Result<void> TokenDecoder::add(const Field& component, bool alone, int depth) {
   if (*type == "Strip") return add_strip(component);
   if (*type != "ByteLevel" && *type != "Metaspace") return unknown_component(component, *type);
   if (!alone) return wrong_order(component, *type);
-  if (*type == "Metaspace") return add_metaspace(component);
+  if (*type == "Metaspace") {
+    auto metaspace = read_metaspace(component);
+    if (!metaspace) return metaspace.error();
+    metaspace_ = std::move(metaspace->replacement);
+    drops_first_ = metaspace->prepend != PrependScheme::never;
+    return {};
+  }
   byte_level_ = true;
-  return {};
-}
-
-Result<void> TokenDecoder::add_metaspace(const Field& component) {
-  auto replacement = string_at(component, "replacement");
-  if (!replacement) return replacement.error();
-  if (replacement->empty() || replacement->size() > 4)
-    return malformed("tokenizer.json: " + component.path + ".replacement is not one character");
-  auto prefix = bool_at(component, "add_prefix_space", true);
-  if (!prefix) return prefix.error();
-  auto scheme = string_at(component, "prepend_scheme", *prefix ? "always" : "never");
-  if (!scheme) return scheme.error();
-  if (*scheme != "first" && *scheme != "always" && *scheme != "never")
-    return malformed("tokenizer.json: " + component.path + ".prepend_scheme " + in_quotes(*scheme) +
-                     " does not exist");
-  metaspace_ = *replacement;
-  drops_first_ = *scheme != "never";
   return {};
 }
 

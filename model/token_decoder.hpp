@@ -31,7 +31,6 @@ class TokenDecoder {
 
  private:
   Result<void> add(const Field& component, bool alone, int depth);
-  Result<void> add_metaspace(const Field& component);
   Result<void> add_replace(const Field& component);
   Result<void> add_strip(const Field& component);
 

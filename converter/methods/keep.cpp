@@ -1,21 +1,15 @@
 // GGUF blocks carried over: 32 columns with an f16 scale are a group of 32 here, so codes and
 // scales move as they are and decode to the very same values.
-#include <cstring>
 #include <memory>
 
 #include "converter/encode.hpp"
 #include "converter/methods/tile_store.hpp"
+#include "format/scalar.hpp"
 
 namespace sqf {
 namespace {
 
 constexpr int64_t kBlockColumns = 32;
-
-uint16_t load_u16(const std::byte* from) {
-  uint16_t bits;
-  std::memcpy(&bits, from, sizeof bits);
-  return bits;
-}
 
 /// Codes of one block to `codes` [32][16], lane 0 at its start.
 void put_codes(BlockType type, const std::byte* block, uint8_t* codes) {
@@ -61,8 +55,8 @@ void keep_tile(BlockType type, std::span<const std::byte* const> rows, int64_t t
     StoredGroup group;
     for (size_t row = 0; row < rows.size(); row++) {
       const std::byte* block = rows[row] + i * block_bytes(type);
-      group.scale_bits[row] = load_u16(block);
-      if (type == BlockType::q4_1) group.minimum_bits[row] = load_u16(block + 2);
+      group.scale_bits[row] = load<uint16_t>(block);
+      if (type == BlockType::q4_1) group.minimum_bits[row] = load<uint16_t>(block + 2);
       put_codes(type, block, codes.get() + i * kBlockColumns * kTileRows + row);
     }
     store.parameters(i, group);

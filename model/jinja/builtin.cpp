@@ -76,10 +76,10 @@ const JinjaBuiltin* jinja_find_method(const JinjaValue& receiver, std::string_vi
 }
 
 bool jinja_is_known_filter(std::string_view name) {
-  constexpr std::string_view left_out[] = {"filesizeformat", "forceescape", "groupby",  "pprint",
+  constexpr std::string_view kLeftOut[] = {"filesizeformat", "forceescape", "groupby",  "pprint",
                                            "random",         "striptags",   "truncate", "urlencode",
                                            "urlize",         "wordwrap",    "xmlattr"};
-  return std::find(std::begin(left_out), std::end(left_out), name) != std::end(left_out);
+  return std::find(std::begin(kLeftOut), std::end(kLeftOut), name) != std::end(kLeftOut);
 }
 
 JinjaValue jinja_call(JinjaRuntime& rt, const JinjaBuiltin& builtin, const JinjaValue& self,

@@ -82,13 +82,13 @@ JinjaTable jinja_container_methods(JinjaValue::Kind kind) {
 }
 
 bool jinja_is_forbidden_method(const JinjaValue& receiver, std::string_view name) {
-  constexpr std::string_view dict[] = {"clear", "pop", "popitem", "setdefault", "update"};
-  constexpr std::string_view list[] = {"append", "clear",  "extend",  "insert",
-                                       "pop",    "remove", "reverse", "sort"};
+  constexpr std::string_view kDict[] = {"clear", "pop", "popitem", "setdefault", "update"};
+  constexpr std::string_view kList[] = {"append", "clear",  "extend",  "insert",
+                                        "pop",    "remove", "reverse", "sort"};
   if (receiver.is(Kind::dict))
-    return std::find(std::begin(dict), std::end(dict), name) != std::end(dict);
+    return std::find(std::begin(kDict), std::end(kDict), name) != std::end(kDict);
   if (receiver.is(Kind::list))
-    return std::find(std::begin(list), std::end(list), name) != std::end(list);
+    return std::find(std::begin(kList), std::end(kList), name) != std::end(kList);
   return false;
 }
 

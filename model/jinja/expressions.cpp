@@ -92,14 +92,14 @@ const JinjaExpr* JinjaParser::logical_not() {
 }
 
 const JinjaExpr* JinjaParser::compare() {
-  static constexpr std::string_view ops[] = {"==", "!=", ">", ">=", "<", "<="};
+  static constexpr std::string_view kOps[] = {"==", "!=", ">", ">=", "<", "<="};
   const JinjaToken& start = current();
   Expr first = sum();
   JinjaExpr* node = nullptr;
   while (!failed()) {
     std::string op;
     if (current().kind == TokenKind::op &&
-        std::find(std::begin(ops), std::end(ops), current().text) != std::end(ops))
+        std::find(std::begin(kOps), std::end(kOps), current().text) != std::end(kOps))
       op = current().text;
     else if (is_name(current(), "in"))
       op = "in";

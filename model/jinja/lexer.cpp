@@ -226,9 +226,9 @@ class Lexer {
   }
 
   void op() {
-    static constexpr std::string_view two[] = {"//", "**", "==", "!=", ">=", "<="};
+    static constexpr std::string_view kTwo[] = {"//", "**", "==", "!=", ">=", "<="};
     const size_t begin = at_;
-    for (const std::string_view candidate : two) {
+    for (const std::string_view candidate : kTwo) {
       if (!looking_at(candidate)) continue;
       at_ += 2;
       push(Kind::op, begin, candidate);

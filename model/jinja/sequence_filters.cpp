@@ -15,10 +15,6 @@ using Kind = JinjaValue::Kind;
 using Value = JinjaValue;
 using Args = JinjaArgs;
 
-bool given(const Value& value) {
-  return !value.is_missing() && !value.is(Kind::none);
-}
-
 Value iterator(JinjaRuntime& rt, std::vector<Value> items) {
   return rt.sequence(Kind::iterator, std::move(items));
 }
@@ -79,7 +75,7 @@ Value last(JinjaRuntime& rt, const Value& self, Args&) {
 
 Value join(JinjaRuntime& rt, const Value& self, Args& args) {
   std::vector<Value> items = rt.iterate(self);
-  if (given(args.positional[1]))
+  if (args.positional[1].is_given())
     for (Value& item : items) item = jinja_path(rt, item, args.positional[1]);
   const Value separator =
       args.positional[0].is_missing() ? rt.text(std::string()) : args.positional[0];
@@ -130,7 +126,7 @@ Value dict_sort(JinjaRuntime& rt, const Value& self, Args& args) {
 /// `attribute`: one path or several with commas between them.
 Value sort_key(JinjaRuntime& rt, const Value& item, const Value& attribute, bool case_sensitive) {
   std::vector<Value> parts;
-  if (!given(attribute)) {
+  if (!attribute.is_given()) {
     parts.push_back(item);
   } else if (!attribute.is_text()) {
     parts.push_back(jinja_path(rt, item, attribute));
@@ -158,7 +154,7 @@ Value sort(JinjaRuntime& rt, const Value& self, Args& args) {
 
 Value plain_key(JinjaRuntime& rt, const Value& item, const Value& case_sensitive,
                 const Value& attribute) {
-  const Value value = given(attribute) ? jinja_path(rt, item, attribute) : item;
+  const Value value = attribute.is_given() ? jinja_path(rt, item, attribute) : item;
   return rt.truthy(case_sensitive) ? value : lowered(rt, value);
 }
 
@@ -197,7 +193,7 @@ Value sum(JinjaRuntime& rt, const Value& self, Args& args) {
   for (const Value& item : rt.iterate(self)) {
     total = jinja_arithmetic(
         rt, "+", total,
-        given(args.positional[0]) ? jinja_path(rt, item, args.positional[0]) : item);
+        args.positional[0].is_given() ? jinja_path(rt, item, args.positional[0]) : item);
     if (rt.failed()) return {};
   }
   return total;
@@ -213,7 +209,7 @@ Value batch(JinjaRuntime& rt, const Value& self, Args& args) {
     row.push_back(item);
   }
   if (!row.empty()) {
-    if (given(args.positional[1]) && rt.charge(size * sizeof(Value)))
+    if (args.positional[1].is_given() && rt.charge(size * sizeof(Value)))
       row.resize(std::max(size, row.size()), args.positional[1]);
     flush();
   }
@@ -232,7 +228,7 @@ Value slice(JinjaRuntime& rt, const Value& self, Args& args) {
     const size_t end = begin + all.size() / slices + (extra ? 1 : 0);
     std::vector<Value> column(all.begin() + static_cast<std::ptrdiff_t>(begin),
                               all.begin() + static_cast<std::ptrdiff_t>(end));
-    if (given(args.positional[1]) && !extra) column.push_back(args.positional[1]);
+    if (args.positional[1].is_given() && !extra) column.push_back(args.positional[1]);
     columns.push_back(rt.list(std::move(column)));
     begin = end;
   }
@@ -263,7 +259,7 @@ Value map(JinjaRuntime& rt, const Value& self, Args& args) {
   for (const Value& item : rt.iterate(self)) {
     if (rt.failed()) return {};
     Value result = filter ? jinja_call(rt, *filter, item, args) : jinja_path(rt, item, *attribute);
-    if (!filter && fallback && given(*fallback) && result.is_undefined()) result = *fallback;
+    if (!filter && fallback && fallback->is_given() && result.is_undefined()) result = *fallback;
     results.push_back(std::move(result));
   }
   return iterator(rt, std::move(results));

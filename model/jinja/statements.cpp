@@ -11,9 +11,9 @@ using Kind = JinjaStatement::Kind;
 namespace {
 
 bool is_left_out(std::string_view tag) {
-  constexpr std::string_view tags[] = {"autoescape", "block",  "extends",
-                                       "from",       "import", "include"};
-  return std::find(std::begin(tags), std::end(tags), tag) != std::end(tags);
+  constexpr std::string_view kTags[] = {"autoescape", "block",  "extends",
+                                        "from",       "import", "include"};
+  return std::find(std::begin(kTags), std::end(kTags), tag) != std::end(kTags);
 }
 
 }  // namespace
@@ -98,7 +98,7 @@ void JinjaParser::statement(JinjaBlock& out) {
   if (token.kind != TokenKind::name) return fail_at(token, "tag name expected");
   const std::string& name = token.text;
   using Parse = void (JinjaParser::*)(JinjaBlock&);
-  static constexpr std::pair<std::string_view, Parse> tags[] = {
+  static constexpr std::pair<std::string_view, Parse> kTags[] = {
       {"if", &JinjaParser::parse_if},
       {"for", &JinjaParser::parse_for},
       {"set", &JinjaParser::parse_set},
@@ -109,7 +109,7 @@ void JinjaParser::statement(JinjaBlock& out) {
       {"break", &JinjaParser::parse_loop_control},
       {"continue", &JinjaParser::parse_loop_control},
   };
-  for (const auto& [tag, parse] : tags) {
+  for (const auto& [tag, parse] : kTags) {
     if (tag != name) continue;
     open_tags_.push_back(name);
     (this->*parse)(out);

@@ -19,10 +19,6 @@ using Kind = JinjaValue::Kind;
 using Value = JinjaValue;
 using Args = JinjaArgs;
 
-bool given(const Value& value) {
-  return !value.is_missing() && !value.is(Kind::none);
-}
-
 template <JinjaCase How>
 Value change_case(JinjaRuntime& rt, const Value& self, Args&) {
   return jinja_change_case(rt, *jinja_str(rt, self), How);
@@ -54,7 +50,7 @@ Value trim(JinjaRuntime& rt, const Value& self, Args& args) {
   const JinjaTextPtr text = jinja_str(rt, self);
   const std::string* chars = nullptr;
   if (args.positional[0].is_text()) chars = &args.positional[0].text->bytes;
-  if (!chars && given(args.positional[0])) return rt.fail("strip arg must be None or str");
+  if (!chars && args.positional[0].is_given()) return rt.fail("strip arg must be None or str");
   return jinja_part(rt, *text, jinja_strip(text->bytes, true, true, chars));
 }
 
@@ -64,7 +60,7 @@ Value to_string(JinjaRuntime& rt, const Value& self, Args&) {
 
 Value replace(JinjaRuntime& rt, const Value& self, Args& args) {
   const int64_t limit =
-      given(args.positional[2]) ? jinja_integer_arg(rt, args.positional[2], -1) : -1;
+      args.positional[2].is_given() ? jinja_integer_arg(rt, args.positional[2], -1) : -1;
   return jinja_replace(rt, *jinja_str(rt, self), *jinja_str(rt, args.positional[0]),
                        *jinja_str(rt, args.positional[1]), limit);
 }
@@ -115,7 +111,7 @@ Value to_json(JinjaRuntime& rt, const Value& self, Args& args) {
   JinjaJsonStyle style;
   style.ascii_only = rt.truthy(args.positional[0]);
   style.sort_keys = rt.truthy(args.positional[3]);
-  if (given(indent)) {
+  if (indent.is_given()) {
     style.pretty = true;
     style.item_separator.pop_back();
     if (indent.is_text()) {
@@ -126,7 +122,7 @@ Value to_json(JinjaRuntime& rt, const Value& self, Args& args) {
       style.indent = std::string(static_cast<size_t>(width), ' ');
     }
   }
-  if (given(separators)) {
+  if (separators.is_given()) {
     const std::vector<Value> pair = rt.iterate(separators);
     if (pair.size() != 2 || !pair[0].is_text() || !pair[1].is_text())
       return rt.fail("separators must be two strings");

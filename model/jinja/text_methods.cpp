@@ -16,10 +16,6 @@ using Kind = JinjaValue::Kind;
 using Value = JinjaValue;
 using Args = JinjaArgs;
 
-bool given(const Value& value) {
-  return !value.is_missing() && !value.is(Kind::none);
-}
-
 /// The text argument at `index`; fails and gives an empty one where it is something else.
 const JinjaText& text_arg(JinjaRuntime& rt, const Args& args, size_t index) {
   static const JinjaText empty;
@@ -35,7 +31,7 @@ const JinjaText& text_arg(JinjaRuntime& rt, const Args& args, size_t index) {
 template <bool Left, bool Right>
 Value strip(JinjaRuntime& rt, const Value& self, Args& args) {
   const JinjaText& text = *self.text;
-  const bool with_chars = given(args.positional[0]);
+  const bool with_chars = args.positional[0].is_given();
   const std::string* chars = with_chars ? &text_arg(rt, args, 0).bytes : nullptr;
   return jinja_part(rt, text, jinja_strip(text.bytes, Left, Right, chars));
 }
@@ -47,7 +43,7 @@ Value change_case(JinjaRuntime& rt, const Value& self, Args&) {
 
 template <bool FromRight>
 Value split(JinjaRuntime& rt, const Value& self, Args& args) {
-  const bool separated = given(args.positional[0]);
+  const bool separated = args.positional[0].is_given();
   const JinjaText* separator = separated ? &text_arg(rt, args, 0) : nullptr;
   const int64_t limit = jinja_integer_arg(rt, args.positional[1], -1);
   if (rt.failed()) return {};
@@ -95,7 +91,7 @@ bool has_affix(const JinjaText& text, const JinjaText& affix) {
 
 template <bool AtEnd>
 Value tests_affix(JinjaRuntime& rt, const Value& self, Args& args) {
-  if (given(args.positional[1])) return rt.fail_unsupported("a start position here");
+  if (args.positional[1].is_given()) return rt.fail_unsupported("a start position here");
   const Value& wanted = args.positional[0];
   if (!wanted.is(Kind::tuple))
     return Value::of_bool(has_affix<AtEnd>(*self.text, text_arg(rt, args, 0)));
@@ -121,7 +117,7 @@ template <bool FromRight, bool Must>
 Value find(JinjaRuntime& rt, const Value& self, Args& args) {
   const JinjaText& text = *self.text;
   const JinjaText& wanted = text_arg(rt, args, 0);
-  if (given(args.positional[1])) return rt.fail_unsupported("a start position here");
+  if (args.positional[1].is_given()) return rt.fail_unsupported("a start position here");
   size_t hit = jinja_find(text.bytes, wanted.bytes, 0);
   if (FromRight && wanted.bytes.empty()) hit = text.bytes.size();
   if (FromRight && hit != std::string::npos && !wanted.bytes.empty()) {
@@ -159,7 +155,7 @@ Value pad(JinjaRuntime& rt, const Value& self, Args& args) {
   const JinjaText space(" ");
   const int64_t width = jinja_integer_arg(rt, args.positional[0], 0);
   return jinja_pad(rt, *self.text, width, Align,
-                   given(args.positional[1]) ? text_arg(rt, args, 1) : space);
+                   args.positional[1].is_given() ? text_arg(rt, args, 1) : space);
 }
 
 Value zfill(JinjaRuntime& rt, const Value& self, Args& args) {

@@ -69,6 +69,7 @@ struct JinjaValue {
   bool is(Kind which) const { return kind == which; }
   bool is_text() const { return kind == Kind::text; }
   bool is_missing() const { return kind == Kind::missing; }
+  bool is_given() const { return kind != Kind::missing && kind != Kind::none; }
   bool is_undefined() const { return kind == Kind::undefined; }
   bool is_sequence() const { return kind >= Kind::list && kind <= Kind::dict_items; }
   bool is_integral() const { return kind == Kind::integer || kind == Kind::boolean; }

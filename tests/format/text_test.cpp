@@ -18,7 +18,7 @@ TEST(Text, KnowsUtf8) {
 
 TEST(Text, QuotesWhatATerminalWouldObey) {
   EXPECT_EQ(in_quotes("a\x1b[2J\"\\\xff\xc3\xa9\xc2\x9b"),
-            "\"a\\x1b[2J\\x22\\x5c\\xff\xc3\xa9\\xc2\\x9b\"");
+            "\"a\\x1b[2J\\\"\\\\\\xff\xc3\xa9\\xc2\\x9b\"");
   EXPECT_EQ(in_quotes(std::string(200, 'x')), "\"" + std::string(80, 'x') + "\"...");
   const std::string cut = "\xc2\x9b";
   EXPECT_EQ(in_quotes(std::string_view(cut).substr(0, 1)), "\"\\xc2\"");
