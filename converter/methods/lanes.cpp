@@ -217,57 +217,50 @@ struct Four {
 
 #ifdef __x86_64__
 struct Eight {
-  [[gnu::target("arch=x86-64-v3")]] static void bounds(const float* x, int64_t size, Lanes* low,
-                                                       Lanes* high) {
+  [[gnu::target("avx2")]] static void bounds(const float* x, int64_t size, Lanes* low,
+                                             Lanes* high) {
     Loops<8>::bounds(x, size, low, high);
   }
-  [[gnu::target("arch=x86-64-v3")]] static void error(const float* x, const float* weight,
-                                                      int64_t size, const LaneGrid& grid,
-                                                      Lanes* error) {
+  [[gnu::target("avx2")]] static void error(const float* x, const float* weight, int64_t size,
+                                            const LaneGrid& grid, Lanes* error) {
     Loops<8>::error(x, weight, size, grid, error);
   }
-  [[gnu::target("arch=x86-64-v3")]] static void scan(const float* x, const float* weight,
-                                                     int64_t size, const LaneGrid& grid,
-                                                     std::span<const float> factors, Lanes* error,
-                                                     Lanes* factor) {
+  [[gnu::target("avx2")]] static void scan(const float* x, const float* weight, int64_t size,
+                                           const LaneGrid& grid, std::span<const float> factors,
+                                           Lanes* error, Lanes* factor) {
     Loops<8>::scan(x, weight, size, grid, factors, error, factor);
   }
-  [[gnu::target("arch=x86-64-v3")]] static void sums(const float* x, const float* weight,
-                                                     int64_t size, const LaneGrid& grid,
-                                                     LaneSums* sums) {
+  [[gnu::target("avx2")]] static void sums(const float* x, const float* weight, int64_t size,
+                                           const LaneGrid& grid, LaneSums* sums) {
     Loops<8>::sums(x, weight, size, grid, sums);
   }
-  [[gnu::target("arch=x86-64-v3")]] static void encode(const float* x, int64_t size,
-                                                       const LaneGrid& grid, uint8_t* codes,
-                                                       LaneLoss* loss) {
+  [[gnu::target("avx2")]] static void encode(const float* x, int64_t size, const LaneGrid& grid,
+                                             uint8_t* codes, LaneLoss* loss) {
     Loops<8>::encode(x, size, grid, codes, loss);
   }
 };
 
 struct Sixteen {
-  [[gnu::target("arch=x86-64-v4")]] static void bounds(const float* x, int64_t size, Lanes* low,
-                                                       Lanes* high) {
+  [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl")]] static void bounds(const float* x,
+                                                                           int64_t size, Lanes* low,
+                                                                           Lanes* high) {
     Loops<16>::bounds(x, size, low, high);
   }
-  [[gnu::target("arch=x86-64-v4")]] static void error(const float* x, const float* weight,
-                                                      int64_t size, const LaneGrid& grid,
-                                                      Lanes* error) {
+  [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl")]] static void error(
+      const float* x, const float* weight, int64_t size, const LaneGrid& grid, Lanes* error) {
     Loops<16>::error(x, weight, size, grid, error);
   }
-  [[gnu::target("arch=x86-64-v4")]] static void scan(const float* x, const float* weight,
-                                                     int64_t size, const LaneGrid& grid,
-                                                     std::span<const float> factors, Lanes* error,
-                                                     Lanes* factor) {
+  [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl")]] static void scan(
+      const float* x, const float* weight, int64_t size, const LaneGrid& grid,
+      std::span<const float> factors, Lanes* error, Lanes* factor) {
     Loops<16>::scan(x, weight, size, grid, factors, error, factor);
   }
-  [[gnu::target("arch=x86-64-v4")]] static void sums(const float* x, const float* weight,
-                                                     int64_t size, const LaneGrid& grid,
-                                                     LaneSums* sums) {
+  [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl")]] static void sums(
+      const float* x, const float* weight, int64_t size, const LaneGrid& grid, LaneSums* sums) {
     Loops<16>::sums(x, weight, size, grid, sums);
   }
-  [[gnu::target("arch=x86-64-v4")]] static void encode(const float* x, int64_t size,
-                                                       const LaneGrid& grid, uint8_t* codes,
-                                                       LaneLoss* loss) {
+  [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl")]] static void encode(
+      const float* x, int64_t size, const LaneGrid& grid, uint8_t* codes, LaneLoss* loss) {
     Loops<16>::encode(x, size, grid, codes, loss);
   }
 };
@@ -282,8 +275,10 @@ constexpr LaneKernels kernels_of(const char* name) {
 constexpr LaneKernels kKernels[] = {kernels_of<Four>("4 lanes"), kernels_of<Eight>("8 lanes"),
                                     kernels_of<Sixteen>("16 lanes")};
 size_t supported() {
-  if (__builtin_cpu_supports("x86-64-v4")) return 3;
-  return __builtin_cpu_supports("x86-64-v3") ? 2 : 1;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    return 3;
+  return __builtin_cpu_supports("avx2") ? 2 : 1;
 }
 #else
 constexpr LaneKernels kKernels[] = {kernels_of<Four>("4 lanes")};
