@@ -239,7 +239,7 @@ void PreTokenizer::run(const Metaspace& step, const Pieces& in, Pieces& out) {
     std::string piece = replace_all(in[i], " ", step.replacement);
     const bool wanted = step.prepend == PrependScheme::always ||
                         (step.prepend == PrependScheme::first && in.at_start && i == 0);
-    if (wanted && !piece.starts_with(step.replacement)) piece = step.replacement + piece;
+    if (wanted && !piece.starts_with(step.replacement)) piece.insert(0, step.replacement);
     if (step.split) {
       find_string(piece, step.replacement, spans);
       apply_behavior(Behavior::merged_with_next, spans);

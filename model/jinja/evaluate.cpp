@@ -196,7 +196,7 @@ JinjaArgs JinjaInterpreter::arguments(const JinjaExpr& expr, size_t first) {
 Value JinjaInterpreter::evaluate_filter(const JinjaExpr& expr, const Value* block_text) {
   Value input;
   if (!expr.children[0]) {
-    input = *block_text;
+    if (block_text) input = *block_text;
   } else if (block_text) {  // a chain over a block is made of filters down to its text
     if (rt_.enter()) input = evaluate_filter(*expr.children[0], block_text);
     rt_.leave();

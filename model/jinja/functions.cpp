@@ -42,7 +42,7 @@ Value range(JinjaRuntime& rt, const Value&, Args& args) {
       return rt.fail_limit("makes a range of more than " + std::to_string(kLongestRange));
     if (__builtin_add_overflow(at, step, &at)) break;
   }
-  const Value result = rt.sequence(Kind::range, std::move(numbers));
+  Value result = rt.sequence(Kind::range, std::move(numbers));
   if (!rt.failed()) result.sequence->bounds = bounds;
   return result;
 }

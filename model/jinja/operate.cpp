@@ -1,6 +1,7 @@
 // Operators and subscripts.
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include "format/text.hpp"
@@ -255,7 +256,7 @@ Value jinja_slice(JinjaRuntime& rt, const Value& value, const std::array<Value, 
   if (value.is_text()) return slice_text(rt, *value.text, slice);
   std::vector<Value> items;
   for (const size_t at : slice_indices(rt, slice)) items.push_back(value.sequence->items[at]);
-  const Value result = rt.sequence(value.kind, std::move(items));
+  Value result = rt.sequence(value.kind, std::move(items));
   if (value.is(Kind::range) && !rt.failed())
     result.sequence->bounds = slice_range(value.sequence->bounds, slice);
   return result;
@@ -269,8 +270,9 @@ Value jinja_path(JinjaRuntime& rt, Value value, const Value& path) {
     const std::string name = names.substr(at, end - at);
     const bool digits = !name.empty() && name.size() < 10 &&
                         name.find_first_not_of("0123456789") == std::string::npos;
-    value =
-        jinja_item(rt, value, digits ? Value::of_integer(std::atol(name.c_str())) : rt.text(name));
+    int64_t index = 0;
+    if (digits) std::from_chars(name.data(), name.data() + name.size(), index);
+    value = jinja_item(rt, value, digits ? Value::of_integer(index) : rt.text(name));
     at = end + 1;
   }
   return value;

@@ -102,7 +102,7 @@ std::string JinjaParser::expect_identifier() {
     fail_at(current(), "expected token 'name', got '" + describe(current()) + "'");
     return "?";
   }
-  const std::string name = current().text;
+  std::string name = current().text;
   advance();
   return name;
 }

@@ -265,9 +265,9 @@ std::string jinja_format_float(double value) {
   char buffer[32];
   const auto end =
       std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific);
-  const std::string scientific(buffer, end.ptr);
+  std::string scientific(buffer, end.ptr);
   const size_t e = scientific.find('e');
-  const int exponent = std::atoi(scientific.c_str() + e + 1);
+  const int exponent = static_cast<int>(std::strtol(scientific.c_str() + e + 1, nullptr, 10));
   if (exponent < -4 || exponent >= 16) return scientific;
   const auto fixed = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::fixed);
   std::string result(buffer, fixed.ptr);

@@ -54,7 +54,7 @@ Value first(JinjaRuntime& rt, const Value& self, Args&) {
   if (self.is(Kind::iterator)) {  // takes only the one
     auto& items = self.sequence->items;
     if (items.empty()) return rt.undefined("No first item, sequence was empty.");
-    const Value item = items.front();
+    Value item = items.front();
     if (rt.charge(items.size() * sizeof(Value))) items.erase(items.begin());
     return item;
   }

@@ -1,6 +1,6 @@
 #include "model/jinja/text.hpp"
 
-#include <string.h>
+#include <cstring>
 
 #include <algorithm>
 

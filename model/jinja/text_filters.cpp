@@ -163,8 +163,7 @@ bool read_float(const std::string& text, double& result) {
 constexpr size_t kLongestNumber = 400;
 
 Value to_int(JinjaRuntime& rt, const Value& self, Args& args) {
-  const Value fallback =
-      args.positional[0].is_missing() ? Value::of_integer(0) : args.positional[0];
+  Value fallback = args.positional[0].is_missing() ? Value::of_integer(0) : args.positional[0];
   const int64_t base = jinja_integer_arg(rt, args.positional[1], 10);
   if (self.is_undefined()) return rt.fail(self.text ? self.text->bytes : "undefined value");
   if (self.is_integral()) return Value::of_integer(self.as_integer());

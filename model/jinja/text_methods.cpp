@@ -3,6 +3,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "format/text.hpp"
 #include "model/jinja/builtin.hpp"
@@ -76,8 +77,7 @@ Value replace(JinjaRuntime& rt, const Value& self, Args& args) {
   const int64_t limit = jinja_integer_arg(rt, args.positional[2], -1);
   if (rt.failed()) return {};
   const bool markup = self.text->markup;
-  const Value result =
-      jinja_replace(rt, *self.text, from, markup ? jinja_escape(rt, to) : to, limit);
+  Value result = jinja_replace(rt, *self.text, from, markup ? jinja_escape(rt, to) : to, limit);
   if (!markup || rt.failed()) return result;
   JinjaText text = *result.text;
   text.markup = true;
@@ -162,7 +162,7 @@ Value zfill(JinjaRuntime& rt, const Value& self, Args& args) {
   const int64_t width = jinja_integer_arg(rt, args.positional[0], 0);
   const bool sign = self.text->bytes.starts_with('-') || self.text->bytes.starts_with('+');
   const JinjaText digits = jinja_cut(*self.text, {sign ? 1u : 0u, self.text->bytes.size()});
-  const Value padded = jinja_pad(rt, digits, width - sign, JinjaAlign::right, JinjaText("0"));
+  Value padded = jinja_pad(rt, digits, width - sign, JinjaAlign::right, JinjaText("0"));
   if (!sign || rt.failed()) return padded;
   return jinja_arithmetic(rt, "+", rt.text(jinja_cut(*self.text, {0, 1})), padded);
 }
@@ -226,9 +226,12 @@ Value format(JinjaRuntime& rt, const Value& self, Args& args) {
       return rt.fail_unsupported("the format field {" + field + "}");
     const bool number = field.find_first_not_of("0123456789") == std::string::npos;
     if (number) {
-      const size_t index = field.empty() ? next++ : static_cast<size_t>(std::atol(field.c_str()));
-      if (index >= args.positional.size())
-        return rt.fail("Replacement index " + std::to_string(index) + " out of range");
+      size_t index = next;
+      if (field.empty()) ++next;
+      const auto read = std::from_chars(field.data(), field.data() + field.size(), index);
+      if (read.ec == std::errc::result_out_of_range || index >= args.positional.size())
+        return rt.fail("Replacement index " + (field.empty() ? std::to_string(index) : field) +
+                       " out of range");
       jinja_print(rt, out, args.positional[index]);
       continue;
     }
