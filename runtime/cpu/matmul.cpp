@@ -45,7 +45,7 @@ void set_planes(const PartView& part, MatmulJob* job) {
   for (size_t p = 0; p < e.plane_count; p++) {
     const uint32_t radix = e.radices[p];
     const int64_t words = words_per_row(e, radix, part.columns);
-    job->plane_bits[p] = std::bit_width(radix) - 1;
+    job->plane_bits[p] = static_cast<int>(std::bit_width(radix)) - 1;
     job->planes[p] = bytes(part.planes[p]);
     job->tile_bytes[p] = words * kTileRows * 4;
     job->full_blocks =

@@ -25,9 +25,9 @@ struct Avx2 {
   static I broadcast_i(int32_t v) { return _mm256_set1_epi32(v); }
   static I broadcast_8(int v) { return _mm256_set1_epi8(static_cast<char>(v)); }
   static F broadcast(float v) { return _mm256_set1_ps(v); }
-  static I and_(I a, I b) { return _mm256_and_si256(a, b); }
-  static I or_(I a, I b) { return _mm256_or_si256(a, b); }
-  static I or_masked(I base, I v, I mask) { return or_(base, and_(v, mask)); }
+  static I bit_and(I a, I b) { return _mm256_and_si256(a, b); }
+  static I bit_or(I a, I b) { return _mm256_or_si256(a, b); }
+  static I or_masked(I base, I v, I mask) { return bit_or(base, bit_and(v, mask)); }
   template <int By>
   static I shift(I v) {
     if constexpr (By > 0) return _mm256_slli_epi16(v, By);
@@ -87,7 +87,7 @@ struct Avx2 {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
   static I add_wide(I sum, I codes, I x) {
-    const I half = and_(_mm256_srli_epi16(codes, 1), broadcast_8(0x7f));
+    const I half = bit_and(_mm256_srli_epi16(codes, 1), broadcast_8(0x7f));
     const I rest = _mm256_sub_epi8(codes, half);
     sum = widen(sum, _mm256_maddubs_epi16(half, x));
     return widen(sum, _mm256_maddubs_epi16(rest, x));
@@ -150,9 +150,9 @@ struct Avx2 {
     const F low = _mm256_add_ps(_mm256_add_ps(v[0], v[2]), _mm256_add_ps(v[4], v[6]));
     const F high = _mm256_add_ps(_mm256_add_ps(v[1], v[3]), _mm256_add_ps(v[5], v[7]));
     const F eight = _mm256_add_ps(low, high);
-    __m128 four_ = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-    four_ = _mm_add_ps(four_, _mm_movehl_ps(four_, four_));
-    return _mm_cvtss_f32(_mm_add_ss(four_, _mm_shuffle_ps(four_, four_, 1)));
+    __m128 quad = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    quad = _mm_add_ps(quad, _mm_movehl_ps(quad, quad));
+    return _mm_cvtss_f32(_mm_add_ss(quad, _mm_shuffle_ps(quad, quad, 1)));
   }
 
   static void dense(const MatmulJob& job) {

@@ -22,8 +22,8 @@ struct Avx512 {
   static I broadcast_i(int32_t v) { return _mm512_set1_epi32(v); }
   static I broadcast_8(int v) { return _mm512_set1_epi8(static_cast<char>(v)); }
   static F broadcast(float v) { return _mm512_set1_ps(v); }
-  static I and_(I a, I b) { return _mm512_and_si512(a, b); }
-  static I or_(I a, I b) { return _mm512_or_si512(a, b); }
+  static I bit_and(I a, I b) { return _mm512_and_si512(a, b); }
+  static I bit_or(I a, I b) { return _mm512_or_si512(a, b); }
   static I or_masked(I base, I v, I mask) {
     return _mm512_ternarylogic_epi32(base, v, mask, 0xf8);  // base | (v & mask)
   }
@@ -104,9 +104,9 @@ struct Avx512 {
   static float sum64(const F (&v)[4]) {
     const F all = _mm512_add_ps(_mm512_add_ps(v[0], v[1]), _mm512_add_ps(v[2], v[3]));
     const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
-    __m128 four_ = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-    four_ = _mm_add_ps(four_, _mm_movehl_ps(four_, four_));
-    return _mm_cvtss_f32(_mm_add_ss(four_, _mm_shuffle_ps(four_, four_, 1)));
+    __m128 quad = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    quad = _mm_add_ps(quad, _mm_movehl_ps(quad, quad));
+    return _mm_cvtss_f32(_mm_add_ss(quad, _mm_shuffle_ps(quad, quad, 1)));
   }
 
   static void dense(const MatmulJob& job) {

@@ -147,7 +147,7 @@ struct TileReader {
     // The caller moved the digit to bits Bit, Bit + 1, ... of each byte by a 16-bit shift; what
     // strayed in from the byte beside is masked away.
     constexpr int kMask = ((1 << Bits) - 1) << Bit;
-    *code = First ? V::and_(word, V::broadcast_8(kMask))
+    *code = First ? V::bit_and(word, V::broadcast_8(kMask))
                   : V::or_masked(*code, word, V::broadcast_8(kMask));
   }
 
@@ -205,8 +205,8 @@ struct TileReader {
       const I mask = V::broadcast_8((1 << bits) - 1);
       for (int i = 0; i < 8; i++) {
         const I word = V::load_i(b.planes[p] + strip_offset + 64 * (i / digits));
-        const I digit = V::and_(V::shift_right(word, bits * (i % digits)), mask);
-        out[i] = V::or_(out[i], V::shift_left(digit, to));
+        const I digit = V::bit_and(V::shift_right(word, bits * (i % digits)), mask);
+        out[i] = V::bit_or(out[i], V::shift_left(digit, to));
       }
       to += bits;
     }
