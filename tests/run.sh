@@ -28,13 +28,19 @@ if ! $venv/bin/python -c 'import gguf, ml_dtypes, numpy, safetensors' 2>/dev/nul
   python3 -m venv $venv
   $venv/bin/python -m pip install -q numpy gguf safetensors ml_dtypes
 fi
-# The folder is renamed when it is whole, so that an interrupted run leaves none behind.
-if [ ! -d models/smollm2 ]; then
-  rm -rf models/smollm2.part
-  $venv/bin/python bench/make_smollm2.py --gguf models/smollm2.gguf models/smollm2.part
-  mv models/smollm2.part models/smollm2
-fi
+# A folder is renamed when it is whole, so that an interrupted run leaves none behind.
+make_model() {
+  local folder=$1
+  shift
+  [ ! -d "$folder" ] || return 0
+  rm -rf "$folder.part"
+  $venv/bin/python bench/make_smollm2.py --gguf models/smollm2.gguf "$@" "$folder.part"
+  mv "$folder.part" "$folder"
+}
+make_model models/smollm2
+make_model models/smollm2_lattice --keep-lattice --dtype float32
 export SQF_SMOLLM2=$PWD/models/smollm2 SQF_SMOLLM2_GGUF=$PWD/models/smollm2.gguf
+export SQF_SMOLLM2_F32=$PWD/models/smollm2_lattice
 
 # An attribute of the <testsuite> element in CTest's JUnit report.
 count() { sed -n "s/^[[:space:]]*$2=\"\([0-9]*\)\".*/\1/p" "$1" | head -n 1; }
