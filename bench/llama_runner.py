@@ -100,7 +100,7 @@ class Model:
         return np.ctypeslib.as_array(pointer, shape=(len(ids), self.vocabulary))
 
 
-def library_folder():
+def lib_folder():
     return os.path.join(os.path.dirname(llama_cpp.__file__), "lib")
 
 

@@ -33,7 +33,7 @@ std::optional<int64_t> not_finite(const std::vector<float>& w) {
 class TensorJob {
  public:
   explicit TensorJob(const TensorPlan& plan)
-      : plan_(plan), out(allocate_part(plan.encoding, plan.spec.rows, plan.spec.columns)) {}
+      : plan_(plan), out_(allocate_part(plan.encoding, plan.spec.rows, plan.spec.columns)) {}
 
   Result<void> run(int threads) {
     const int64_t tiles = tiles_of(plan_.spec.rows);
@@ -45,6 +45,8 @@ class TensorJob {
     if (problem_) return *problem_;
     return {};
   }
+  const PartBuffers& part() const { return out_; }
+  const QuantizeStats& stats() const { return stats_; }
 
  private:
   void work(int64_t tiles) {
@@ -74,10 +76,10 @@ class TensorJob {
     }
     switch (plan_.method) {
       case Method::none:
-        store_rows(w.data(), row, rows, &out, &stats);
+        store_rows(w.data(), row, rows, &out_, &stats);
         break;
       case Method::rtn:
-        quantize_tile(w.data(), tile, rows, {plan_.range, nullptr}, &out, &stats);
+        quantize_tile(w.data(), tile, rows, {plan_.range, nullptr}, &out_, &stats);
         break;
       case Method::keep:
         keep(tile, row, rows);
@@ -93,7 +95,7 @@ class TensorJob {
     BlockType type = BlockType::q8_0;
     if (plan_.source->type == SourceType::q4_0) type = BlockType::q4_0;
     if (plan_.source->type == SourceType::q4_1) type = BlockType::q4_1;
-    keep_tile(type, std::span(rows).first(static_cast<size_t>(count)), tile, &out);
+    keep_tile(type, std::span(rows).first(static_cast<size_t>(count)), tile, &out_);
   }
 
   const TensorPlan& plan_;
@@ -101,9 +103,7 @@ class TensorJob {
   std::mutex mutex_;
   std::optional<Error> problem_;
   int64_t problem_row_ = 0;  ///< the lowest tile's problem is told, whichever thread met one first
-
- public:
-  PartBuffers out;
+  PartBuffers out_;
   QuantizeStats stats_;
 };
 
@@ -182,11 +182,11 @@ Result<ConvertReport> convert(const SourceModel& source, const Plan& plan,
   for (const TensorPlan& t : plan.tensors) {
     TensorJob job(t);
     if (auto r = job.run(options.threads); !r) return r.error();
-    if (auto r = append_part(*writer, job.out); !r) return r.error();
+    if (auto r = append_part(*writer, job.part()); !r) return r.error();
     if (t.bias != nullptr)
       if (auto r = append_bias(*writer, *t.bias); !r) return r.error();
     release_pages(t.source->bytes);
-    report.tensors.push_back({t.spec.name, job.stats_});
+    report.tensors.push_back({t.spec.name, job.stats()});
     done += t.source->bytes.size();
     if (options.progress && !options.progress(done, plan.source_bytes, t.spec.name))
       return Error{Code::interrupted,

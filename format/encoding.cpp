@@ -284,6 +284,7 @@ std::optional<std::string> encoding_problem(const EncodingRecord& e) {
   if (e.zero != ZeroKind::none || e.zero_constant != 0) return "a zero point on a grid without one";
   if (e.grid == Grid::minifloat) return minifloat_problem(e);
   if (e.level_count > code_count(e)) return "more levels than codes";
+  if (code_count(e) > kMaxLevels) return "codes that no level table holds";
   return std::nullopt;
 }
 

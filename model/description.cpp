@@ -1,6 +1,5 @@
 #include "model/description.hpp"
 
-#include <cmath>
 #include <limits>
 #include <optional>
 

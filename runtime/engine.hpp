@@ -4,7 +4,6 @@
 
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "runtime/cpu/isa.hpp"
 #include "runtime/weights.hpp"

@@ -23,7 +23,6 @@ class KvCache {
   KvCache& operator=(const KvCache&) = delete;
   ~KvCache();
 
-  int64_t capacity() const { return capacity_; }
   HeadCache head(int64_t layer, int64_t head) const {
     float* keys = memory_ + (layer * heads_ + head) * 2 * capacity_ * dim_;
     return {keys, keys + capacity_ * dim_};

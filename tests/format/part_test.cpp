@@ -119,6 +119,16 @@ TEST(Encoding, RefusesWhatHasNoMeaning) {
   EXPECT_EQ(refused(e), "zero constant 16");
   e = affine_encoding(5, 32, Element::u8, true, ZeroKind::u4);
   EXPECT_EQ(refused(e), "u4 zeros on codes of more than 4 bits");
+  e = with_planes({5}, 30);
+  e.grid = Grid::levels;
+  e.zero = ZeroKind::none;
+  e.level_count = 5;
+  EXPECT_EQ(refused(e), "accepted");
+  e.level_count = 6;
+  EXPECT_EQ(refused(e), "more levels than codes");
+  e.radices[0] = 256;
+  e.group = 32;
+  EXPECT_EQ(refused(e), "codes that no level table holds");
   e = real_encoding(Element::f16);
   EXPECT_EQ(refused(e), "accepted");
   e.group = 32;
