@@ -103,6 +103,8 @@ sqf::Json recipe(const Arguments& a, const sqf::PlanOptions& options) {
   sqf::Json json = {{"method", a.method}, {"rules", rules}};
   if (a.method == "rtn") {
     json["layers"] = sqf::describe(options.linear.encoding());
+    json["head"] = options.head.method == sqf::Method::rtn ? sqf::describe(options.head.encoding())
+                                                           : sqf::method_name(options.head.method);
     json["range"] = options.linear.range == sqf::Range::search ? "search" : "minmax";
   }
   return json;
