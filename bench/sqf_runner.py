@@ -6,6 +6,8 @@ import resource
 import subprocess
 import time
 
+import windows
+
 
 def _children_cpu():
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -57,4 +59,5 @@ class Programs:
         return run([self._apps / "sqrun", model, "-p", prompt, "-n", 1, "--temp", 0])[0]
 
     def perplexity(self, model, text):
-        return json.loads(run([self._apps / "sqrun", "ppl", model, text, "--json"])[2])
+        part = ["--lines", f"{windows.FIRST_PERCENT}%-100%", "--window", windows.WINDOW, "--windows", windows.WINDOWS]
+        return json.loads(run([self._apps / "sqrun", "ppl", model, text, *part, "--json"])[2])
