@@ -111,7 +111,7 @@ std::string resealed(std::string bytes, const std::function<void(std::string&)>&
     SectionRecord s;
     at(s, 256 + i * 64);
     const SectionRecord& hashed = s.kind == SectionKind::data ? chks : s;
-    if (hashed.offset + hashed.stored_size > bytes.size()) continue;
+    if (hashed.offset > bytes.size() || hashed.stored_size > bytes.size() - hashed.offset) continue;
     const uint64_t old = s.stored_hash;
     s.stored_hash = hash_bytes(span(hashed.offset, hashed.stored_size));
     if (s.raw_hash == old) s.raw_hash = s.stored_hash;
