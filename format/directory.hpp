@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "format/encoding.hpp"
+#include "format/findings.hpp"
 #include "format/layout.hpp"
 #include "format/result.hpp"
 
@@ -32,9 +33,9 @@ std::vector<std::byte> serialize(const Directory& directory);
 Result<Directory> parse_directory(std::span<const std::byte> section);
 
 /// Checks all rules R402..R413; `data_begin`, `data_end` bound the DATA section, `align` is the
-/// component alignment. Linear in the number of records. After this, views cannot fail.
-Result<void> validate_directory(const Directory& directory, uint64_t data_begin, uint64_t data_end,
-                                uint64_t align);
+/// component alignment. Linear in the number of records. If it finds nothing, views cannot fail.
+void validate_directory(const Directory& directory, uint64_t data_begin, uint64_t data_end,
+                        uint64_t align, Findings& findings);
 
 /// Rows and columns of the matrix that a tensor's shape means: a vector is one row.
 struct MatrixShape {

@@ -1,7 +1,10 @@
 #include "format/encoding.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+
+#include "format/codes.hpp"
 
 namespace sqf {
 namespace {
@@ -105,7 +108,17 @@ Problem minifloat_problem(const EncodingRecord& e) {
     return "minifloat bits differ from the planes'";
   if (e.minifloat != MinifloatKind::saturating && e.minifloat != MinifloatKind::ocp)
     return "unknown minifloat kind";
-  if (e.exponent_bias < -127 || e.exponent_bias > 254) return "minifloat bias out of range";
+  if (e.exponent_bias < -1000 || e.exponent_bias > 1000) return "minifloat bias out of range";
+  // Every code is then an f32 without rounding.
+  if (1 - e.exponent_bias - e.mantissa_bits < -149 ||
+      (1 << e.exponent_bits) - 1 - e.exponent_bias > 127)
+    return "minifloat bias " + std::to_string(e.exponent_bias) + " leaves the range of f32";
+  if (e.minifloat == MinifloatKind::ocp &&
+      std::none_of(kOcpFormats.begin(), kOcpFormats.end(), [&](const OcpFormat& f) {
+        return f.exponent_bits == e.exponent_bits && f.mantissa_bits == e.mantissa_bits &&
+               f.bias == e.exponent_bias;
+      }))
+    return "no such OCP minifloat";
   return std::nullopt;
 }
 

@@ -14,15 +14,22 @@
 
 namespace sqf {
 
+/// A section that was stored compressed.
+struct Inflated {
+  SectionKind kind;
+  std::string bytes;
+};
+
 struct Head {
   Header header;
   std::vector<SectionRecord> sections;  ///< in file order; DATA last
   std::vector<std::byte> bytes;         ///< the head, copied once: what was checked is what is used
+  std::vector<Inflated> inflated;       ///< raw bytes of the compressed sections
   Json meta;
   Directory directory;
 
   const SectionRecord* section(SectionKind kind) const;
-  /// The bytes of a section before DATA; empty where there is none.
+  /// The raw bytes of a section before DATA; empty where there is none.
   std::span<const std::byte> section_bytes(SectionKind kind) const;
   std::string_view section_text(SectionKind kind) const;
   uint64_t data_begin() const { return sections.back().offset; }
@@ -34,6 +41,8 @@ struct Head {
 inline constexpr uint64_t kFirstSection = 4096;
 
 std::string section_name(SectionKind kind);
+bool is_required(SectionKind kind);      ///< there must be one, flagged critical
+bool is_compressible(SectionKind kind);  ///< may be stored as a zstd frame
 
 /// Where a section must start when the one before it ends at `end`.
 uint64_t section_start(const Header& header, SectionKind kind, uint64_t end);

@@ -41,8 +41,8 @@ inline constexpr int kMaxRank = 3;
 
 enum class HashKind : uint8_t { xxh3_64 = 1 };
 
-inline constexpr uint64_t kIncompatZstd = 1;   ///< some text section is zstd-compressed
-inline constexpr uint64_t kKnownIncompat = 0;  ///< what this reader can read
+inline constexpr uint64_t kIncompatZstd = 1;               ///< some text section is zstd-compressed
+inline constexpr uint64_t kKnownIncompat = kIncompatZstd;  ///< what this reader can read
 
 struct Header {
   std::array<uint8_t, 8> magic;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "format/codes.hpp"
 #include "format/scalar.hpp"
 
 namespace sqf {
@@ -28,18 +29,6 @@ float load_value(const std::byte* base, Element type, int64_t index) {
     default:
       return 0;
   }
-}
-
-/// Value of a sign-exponent-mantissa code without its scale; subnormals where the exponent is 0.
-float minifloat_value(const EncodingRecord& e, uint32_t code) {
-  const uint32_t mantissa = code & ((1u << e.mantissa_bits) - 1);
-  const uint32_t exponent = (code >> e.mantissa_bits) & ((1u << e.exponent_bits) - 1);
-  const bool negative = (code >> (e.mantissa_bits + e.exponent_bits)) != 0;
-  const int scale =
-      static_cast<int>(exponent == 0 ? 1 : exponent) - e.exponent_bias - e.mantissa_bits;
-  const uint32_t significand = exponent == 0 ? mantissa : mantissa | 1u << e.mantissa_bits;
-  const float value = std::ldexp(static_cast<float>(significand), scale);
-  return negative ? -value : value;
 }
 
 /// Decodes the codes of one row and group.

@@ -6,6 +6,7 @@
 #include <cassert>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 
@@ -24,6 +25,26 @@ struct Error {
   Code code = Code::malformed;
   std::string message;  ///< what was found, what was expected, where: one sentence
   uint16_t rule = 0;    ///< number in spec/rules.md; 0 where no rule of the format is concerned
+
+  // The same for programs, as far as it is known: empty, or kNowhere.
+  static constexpr uint64_t kNowhere = ~uint64_t{0};
+  std::string tensor = {};     ///< name of the tensor concerned
+  uint64_t offset = kNowhere;  ///< byte in the file
+  std::string expected = {}, found = {};
+
+  Error at(uint64_t byte) && {
+    offset = byte;
+    return std::move(*this);
+  }
+  Error of(std::string_view name) && {
+    tensor = name;
+    return std::move(*this);
+  }
+  Error values(std::string should_be, std::string is) && {
+    expected = std::move(should_be);
+    found = std::move(is);
+    return std::move(*this);
+  }
 };
 
 inline Error malformed(std::string message) {

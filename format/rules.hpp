@@ -37,6 +37,9 @@ enum class Rule : uint16_t {
   meta_json = 301,
   meta_field = 302,
   text_encoding = 303,
+  zstd_frame = 304,
+  test_vector_size = 305,
+  test_vector_value = 306,
 
   directory_size = 401,
   encoding_record = 402,
@@ -62,10 +65,13 @@ enum class Rule : uint16_t {
   scale_value = 603,
   real_value = 604,
   column_list = 605,
+  row_sum = 606,
+  smoothing_value = 607,
 
   model_description = 701,
   model_tensor = 702,
   model_tokenizer = 703,
+  compiled_tokenizer = 704,
 };
 
 struct RuleText {

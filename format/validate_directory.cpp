@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "format/codes.hpp"
 #include "format/directory.hpp"
 #include "format/rules.hpp"
 #include "format/text.hpp"
@@ -27,99 +28,122 @@ class DirectoryCheck {
   DirectoryCheck(const Directory& directory, uint64_t data_begin, uint64_t data_end, uint64_t align)
       : d_(directory), data_begin_(data_begin), data_end_(data_end), align_(align) {}
 
-  Result<void> run() {
+  /// Steps 8 to 12 of spec/sqf.md section 6; the first that finds something is the last.
+  void run(Findings& findings) {
     used_components_.assign(d_.components.size(), false);
     used_encodings_.assign(d_.encodings.size(), false);
     used_inputs_.assign(d_.inputs.size(), false);
-    for (uint32_t i = 0; i < d_.encodings.size(); i++)
+    for (uint32_t i = 0; i < d_.encodings.size() && !findings.full(); i++)
       if (auto problem = encoding_problem(d_.encodings[i]))
-        return broken(Rule::encoding_record, "encoding " + text(i) + ": " + *problem);
-    for (uint32_t i = 0; i < d_.inputs.size(); i++)
-      if (auto r = input(i); !r) return r;
-    if (auto r = names(); !r) return r;
+        findings.add(broken(Rule::encoding_record, "encoding " + text(i) + ": " + *problem));
+    if (!findings.empty()) return;
+    for (uint32_t i = 0; i < d_.inputs.size() && !findings.full(); i++) findings.add(input(i));
+    if (!findings.empty()) return;
+    names(findings);
+    if (!findings.empty()) return;
     uint32_t next_part = 0;
-    for (const TensorRecord& record : d_.tensors)
-      if (auto r = tensor(record, next_part); !r) return r;
+    for (size_t i = 0; i < d_.tensors.size() && !findings.full(); i++) {
+      tensor_ = &d_.tensors[i];
+      if (auto r = tensor(*tensor_, next_part); !r)
+        findings.add(Error(r.error()).of(d_.name(*tensor_)));
+    }
+    tensor_ = nullptr;
+    if (!findings.empty()) return;
     if (next_part != d_.parts.size())
-      return broken(Rule::unreferenced, "part " + text(next_part) + " belongs to no tensor");
-    if (auto r = places(); !r) return r;
-    return everything_used();
+      findings.add(broken(Rule::unreferenced, "part " + text(next_part) + " belongs to no tensor"));
+    findings.add(places());
+    everything_used(findings);
   }
 
  private:
-  /// Component `index` is used here, and must look like `shape`.
-  Result<void> use(uint32_t index, const ComponentShape& shape, const std::string& where) {
+  /// The record being checked, for messages: built only when there is something to say.
+  std::string where() const {
+    return tensor_ != nullptr ? in_quotes(d_.name(*tensor_)) : "input " + text(input_);
+  }
+
+  /// Component `index` is used here as `what`, and must look like `shape`.
+  Result<void> use(uint32_t index, const ComponentShape& shape, const char* what) {
+    const auto bad = [&](Rule rule, const std::string& why) {
+      return broken(rule, where() + " " + what + ": component " + text(index) + why);
+    };
     if (index >= d_.components.size())
-      return broken(Rule::component_index,
-                    where + ": component " + text(index) + " of " + text(d_.components.size()));
-    if (used_components_[index])
-      return broken(Rule::component_index, where + ": component " + text(index) + " is used twice");
+      return bad(Rule::component_index, " of " + text(d_.components.size()));
+    if (used_components_[index]) return bad(Rule::component_index, " is used twice");
     used_components_[index] = true;
     const ComponentRecord& c = d_.components[index];
     if (c.element != shape.element || c.packing != shape.packing)
-      return broken(Rule::component_shape,
-                    where + ": component " + text(index) + " holds " + element_name(c.element) +
-                        ", expected " + element_name(shape.element) +
-                        (c.packing != shape.packing ? ", in another packing" : ""));
+      return bad(Rule::component_shape,
+                 std::string(" holds ") + element_name(c.element) + ", expected " +
+                     element_name(shape.element) +
+                     (c.packing != shape.packing ? ", in another packing" : ""))
+          .at(c.offset)
+          .values(element_name(shape.element), element_name(c.element));
     if (c.rows != shape.rows || c.cols != shape.cols)
-      return broken(Rule::component_shape, where + ": component " + text(index) + " is [" +
-                                               text(c.rows) + ", " + text(c.cols) +
-                                               "], expected [" + text(shape.rows) + ", " +
-                                               text(shape.cols) + "]");
-    if (c.size != component_bytes(shape))
-      return broken(Rule::component_shape, where + ": component " + text(index) + " has " +
-                                               text(c.size) + " bytes, expected " +
-                                               text(component_bytes(shape)));
+      return bad(Rule::component_shape, " is [" + text(c.rows) + ", " + text(c.cols) +
+                                            "], expected [" + text(shape.rows) + ", " +
+                                            text(shape.cols) + "]")
+          .at(c.offset)
+          .values("[" + text(shape.rows) + ", " + text(shape.cols) + "]",
+                  "[" + text(c.rows) + ", " + text(c.cols) + "]");
+    const uint64_t size = component_bytes(shape);
+    if (c.size != size)
+      return bad(Rule::component_shape, " has " + text(c.size) + " bytes, expected " + text(size))
+          .at(c.offset)
+          .values(text(size), text(c.size));
     return {};
   }
 
   Result<void> input(uint32_t index) {
+    input_ = index;
     const InputRecord& in = d_.inputs[index];
     const auto bad = [&](const std::string& why) {
-      return broken(Rule::input_record, "input " + text(index) + ": " + why);
+      return broken(Rule::input_record, where() + ": " + why);
     };
     if (in.reserved_a != 0 || in.reserved_b[0] != 0 || in.reserved_b[1] != 0)
-      return broken(Rule::directory_reserved, "input " + text(index));
+      return broken(Rule::directory_reserved, where());
+    for (uint32_t s = 0; s < kMaxColumnSets; s++) {
+      const ColumnSetRecord unused = {};
+      if (s >= in.set_count && std::memcmp(&in.sets[s], &unused, sizeof unused) != 0)
+        return broken(Rule::directory_reserved, "unused column set of " + where());
+      if (in.sets[s].reserved != 0) return broken(Rule::directory_reserved, where());
+    }
     if (in.columns == 0 || in.columns > kMaxDim) return bad(text(in.columns) + " columns");
     if (in.smooth_state > SmoothState::apply) return bad("unknown smoothing state");
     if ((in.smooth_state == SmoothState::none) != (in.smooth == kNone))
       return bad("smoothing state and vector disagree");
-    if (in.smooth != kNone)
-      if (auto r = use(in.smooth, {Element::f32, Packing::vector, 1, in.columns},
-                       "input " + text(index) + " smoothing vector");
-          !r)
-        return r;
     if (in.set_count < 1 || in.set_count > kMaxColumnSets)
       return bad(text(in.set_count) + " column sets");
     uint64_t covered = 0;
     int rests = 0;
-    for (uint32_t s = 0; s < kMaxColumnSets; s++) {
-      const ColumnSetRecord& set = in.sets[s];
-      if (s >= in.set_count) {
-        const ColumnSetRecord unused = {};
-        if (std::memcmp(&set, &unused, sizeof set) != 0)
-          return broken(Rule::directory_reserved, "unused column set of input " + text(index));
-        continue;
-      }
-      if (auto r = column_set(in, set, bad, index); !r) return r;
-      covered += set.count;  // each is at most K, so four of them cannot wrap
-      rests += set.kind == ColumnKind::rest;
+    for (uint32_t s = 0; s < in.set_count; s++) {
+      if (auto r = column_set(in, in.sets[s], bad); !r) return r;
+      covered += in.sets[s].count;  // each is at most K, so four of them cannot wrap
+      rests += in.sets[s].kind == ColumnKind::rest;
     }
     if (covered != in.columns || rests > 1)
       return bad("its column sets cover " + text(covered) + " of " + text(in.columns) + " columns");
+    if (in.smooth != kNone)
+      if (auto r =
+              use(in.smooth, {Element::f32, Packing::vector, 1, in.columns}, "smoothing vector");
+          !r)
+        return r;
+    for (uint32_t s = 0; s < in.set_count; s++)
+      if (in.sets[s].kind == ColumnKind::list)
+        if (auto r = use(in.sets[s].columns, {Element::u32, Packing::vector, 1, in.sets[s].count},
+                         "column list");
+            !r)
+          return r;
     return {};
   }
 
   template <typename Bad>
-  Result<void> column_set(const InputRecord& in, const ColumnSetRecord& set, const Bad& bad,
-                          uint32_t index) {
+  Result<void> column_set(const InputRecord& in, const ColumnSetRecord& set, const Bad& bad) {
     if (set.kind < ColumnKind::all || set.kind > ColumnKind::rest)
       return bad("unknown column kind");
     if (set.count == 0 || set.count > in.columns) return bad("a set of " + text(set.count));
     if (set.kind == ColumnKind::all && in.set_count != 1) return bad("all columns and another set");
     if ((set.kind == ColumnKind::list) != (set.columns != kNone))
       return bad("column kind and list disagree");
-    if (set.reserved != 0) return broken(Rule::directory_reserved, "input " + text(index));
     if (set.per_tensor > 1 || set.asymmetric > 1 || set.is_static > 1) return bad("a flag above 1");
     switch (set.quantizer) {
       case QuantizerKind::none:
@@ -144,42 +168,45 @@ class DirectoryCheck {
         std::bit_cast<uint32_t>(set.scale) == 0 && std::bit_cast<uint32_t>(set.low) == 0;
     if (set.is_static ? !scaled : !blank)
       return bad("static scale missing, or present without use");
-    if (set.kind == ColumnKind::list)
-      return use(set.columns, {Element::u32, Packing::vector, 1, set.count},
-                 "input " + text(index) + " column list");
     return {};
   }
 
-  Result<void> names() {
+  void names(Findings& findings) {
     uint64_t next = 0;
     std::string_view previous;
-    for (uint32_t i = 0; i < d_.tensors.size(); i++) {
+    for (uint32_t i = 0; i < d_.tensors.size() && !findings.full(); i++) {
       const TensorRecord& t = d_.tensors[i];
-      const auto bad = [&](const std::string& why) {
-        return broken(Rule::tensor_name, "tensor " + text(i) + ": " + why);
-      };
-      if (t.name_size < 1 || t.name_size > kMaxNameBytes)
-        return bad("name of " + text(t.name_size) + " bytes");
-      if (t.name_offset != next || next + t.name_size > d_.names.size())
-        return bad("name at " + text(t.name_offset) + " of the pool, expected " + text(next));
+      if (t.name_size < 1 || t.name_size > kMaxNameBytes || t.name_offset != next ||
+          next + t.name_size > d_.names.size())
+        // Where one name starts says where the next does: what follows cannot be judged.
+        return findings.add(
+            broken(Rule::tensor_name, "tensor " + text(i) + ": name of " + text(t.name_size) +
+                                          " bytes at " + text(t.name_offset) +
+                                          " of the pool, expected at " + text(next)));
       next += t.name_size;
       const std::string_view name = d_.name(t);
-      if (!is_utf8(name)) return bad("name is not UTF-8");
-      for (char c : name)
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return bad("control byte in name");
-      if (i > 0 && name <= previous)
-        return broken(Rule::tensor_order, in_quotes(name) + " after " + in_quotes(previous));
+      if (auto why = name_problem(name))
+        findings.add(broken(Rule::tensor_name, "tensor " + text(i) + ": " + why));
+      else if (i > 0 && name <= previous)
+        findings.add(
+            broken(Rule::tensor_order, in_quotes(name) + " after " + in_quotes(previous)).of(name));
       previous = name;
     }
-    if (next != d_.names.size())
-      return broken(Rule::unreferenced,
-                    "name pool has " + text(d_.names.size() - next) + " more bytes");
-    return {};
+    if (findings.empty() && next != d_.names.size())
+      findings.add(broken(Rule::unreferenced,
+                          "name pool has " + text(d_.names.size() - next) + " more bytes"));
   }
 
-  Result<void> shape(const TensorRecord& t, const std::string& name) {
+  static const char* name_problem(std::string_view name) {
+    if (!is_utf8(name)) return "name is not UTF-8";
+    for (char c : name)
+      if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return "control byte in name";
+    return nullptr;
+  }
+
+  Result<void> shape(const TensorRecord& t) {
     const auto bad = [&](const std::string& why) {
-      return broken(Rule::tensor_shape, name + ": " + why);
+      return broken(Rule::tensor_shape, where() + ": " + why);
     };
     if (t.rank < 1 || t.rank > kMaxRank) return bad("rank " + text(t.rank));
     uint64_t elements = 1;
@@ -198,12 +225,11 @@ class DirectoryCheck {
   }
 
   Result<void> tensor(const TensorRecord& t, uint32_t& next_part) {
-    const std::string name = in_quotes(d_.name(t));
     const auto bad = [&](const std::string& why) {
-      return broken(Rule::tensor_record, name + ": " + why);
+      return broken(Rule::tensor_record, where() + ": " + why);
     };
-    if (auto r = shape(t, name); !r) return r;
-    if (t.flags != 0 || !all_zero(t.reserved)) return broken(Rule::directory_reserved, name);
+    if (auto r = shape(t); !r) return r;
+    if (t.flags != 0 || !all_zero(t.reserved)) return broken(Rule::directory_reserved, where());
     const MatrixShape m = matrix_shape(t);
     if (t.input != kNone) {
       if (t.input >= d_.inputs.size()) return bad("input record " + text(t.input));
@@ -220,19 +246,28 @@ class DirectoryCheck {
     next_part += t.part_count;
     if (t.input == kNone && t.part_count != 1) return bad("several parts without an input record");
     for (uint32_t p = t.part_first; p < next_part; p++)
-      if (auto r = part(t, m, d_.parts[p], name); !r) return r;
+      if (auto r = part(t, m, d_.parts[p]); !r) return r;
+    if (t.input != kNone && !covers_all_sets(t)) return bad("a column set without a part");
     if (t.bias != kNone)
-      if (auto r = use(t.bias, {Element::f32, Packing::vector, m.experts, m.rows}, name + " bias");
-          !r)
+      if (auto r = use(t.bias, {Element::f32, Packing::vector, m.experts, m.rows}, "bias"); !r)
         return r;
-    return low_rank(t, m, name);
+    return low_rank(t, m);
   }
 
-  Result<void> low_rank(const TensorRecord& t, const MatrixShape& m, const std::string& name) {
+  /// A column set without a part would lose its columns.
+  bool covers_all_sets(const TensorRecord& t) const {
+    uint32_t covered = 0;
+    for (uint32_t p = t.part_first; p < t.part_first + t.part_count; p++)
+      covered |= 1u << d_.parts[p].column_set;
+    const uint32_t all = (1u << d_.inputs[t.input].set_count) - 1;
+    return (covered & all) == all;
+  }
+
+  Result<void> low_rank(const TensorRecord& t, const MatrixShape& m) {
     const uint32_t indices[] = {t.low_rank_a, t.low_rank_b, t.low_rank_a_scales,
                                 t.low_rank_b_scales};
     const auto bad = [&](const std::string& why) {
-      return broken(Rule::tensor_record, name + ": low-rank pair: " + why);
+      return broken(Rule::tensor_record, where() + ": low-rank pair: " + why);
     };
     if (t.rank_pair == 0) {
       for (uint32_t index : indices)
@@ -248,8 +283,8 @@ class DirectoryCheck {
     const auto factor = [&](uint64_t rows, uint64_t cols) {
       return ComponentShape{element, Packing::row_major, m.experts * rows, cols};
     };
-    if (auto ok = use(t.low_rank_a, factor(m.rows, r), name + " low-rank A"); !ok) return ok;
-    if (auto ok = use(t.low_rank_b, factor(r, m.columns), name + " low-rank B"); !ok) return ok;
+    if (auto ok = use(t.low_rank_a, factor(m.rows, r), "low-rank A"); !ok) return ok;
+    if (auto ok = use(t.low_rank_b, factor(r, m.columns), "low-rank B"); !ok) return ok;
     if (element == Element::f16) {
       if (t.low_rank_a_scales != kNone || t.low_rank_b_scales != kNone) return bad("scales on f16");
       return {};
@@ -257,17 +292,15 @@ class DirectoryCheck {
     const auto scales = [&](uint64_t rows) {
       return ComponentShape{Element::f32, Packing::vector, m.experts * rows, 1};
     };
-    if (auto ok = use(t.low_rank_a_scales, scales(m.rows), name + " low-rank A scales"); !ok)
-      return ok;
-    return use(t.low_rank_b_scales, scales(r), name + " low-rank B scales");
+    if (auto ok = use(t.low_rank_a_scales, scales(m.rows), "low-rank A scales"); !ok) return ok;
+    return use(t.low_rank_b_scales, scales(r), "low-rank B scales");
   }
 
-  Result<void> part(const TensorRecord& t, const MatrixShape& m, const PartRecord& p,
-                    const std::string& name) {
+  Result<void> part(const TensorRecord& t, const MatrixShape& m, const PartRecord& p) {
     const auto bad = [&](const std::string& why) {
-      return broken(Rule::part_record, name + ": " + why);
+      return broken(Rule::part_record, where() + ": " + why);
     };
-    if (p.reserved != 0) return broken(Rule::directory_reserved, name);
+    if (p.reserved != 0) return broken(Rule::directory_reserved, where());
     if (p.encoding >= d_.encodings.size()) return bad("encoding " + text(p.encoding));
     used_encodings_[p.encoding] = true;
     const EncodingRecord& e = d_.encodings[p.encoding];
@@ -278,14 +311,14 @@ class DirectoryCheck {
       if (p.planes[i] != kNone) return bad("a component for a plane that its encoding lacks");
     if ((e.scale_type == Element::none && p.scales != kNone) ||
         (e.row_factor == 0 && p.row_factors != kNone) ||
-        (e.zero < ZeroKind::u4 && p.zeros != kNone) ||
-        (e.grid == Grid::real && p.row_sums != kNone))
+        (e.zero < ZeroKind::u4 && p.zeros != kNone))
       return bad("a component that its encoding does not use");
+    if (p.row_sums != kNone && !integer_levels(e)) return bad("row sums of codes without integers");
     const uint64_t columns = part_columns(d_, t, p);
     Result<void> result;
     each_component(p, e, m, columns,
                    [&](uint32_t index, const ComponentShape& s, const char* what) {
-                     if (result) result = use(index, s, name + " " + what);
+                     if (result) result = use(index, s, what);
                    });
     return result;
   }
@@ -309,31 +342,32 @@ class DirectoryCheck {
     return {};
   }
 
-  Result<void> everything_used() {
+  void everything_used(Findings& findings) {
     const auto unused = [](const std::vector<bool>& used) {
       for (size_t i = 0; i < used.size(); i++)
         if (!used[i]) return i;
       return used.size();
     };
     if (size_t i = unused(used_components_); i < used_components_.size())
-      return broken(Rule::unreferenced, "component " + text(i));
+      findings.add(broken(Rule::unreferenced, "component " + text(i)));
     if (size_t i = unused(used_encodings_); i < used_encodings_.size())
-      return broken(Rule::unreferenced, "encoding " + text(i));
+      findings.add(broken(Rule::unreferenced, "encoding " + text(i)));
     if (size_t i = unused(used_inputs_); i < used_inputs_.size())
-      return broken(Rule::unreferenced, "input " + text(i));
-    return {};
+      findings.add(broken(Rule::unreferenced, "input " + text(i)));
   }
 
   const Directory& d_;
   uint64_t data_begin_, data_end_, align_;
   std::vector<bool> used_components_, used_encodings_, used_inputs_;
+  const TensorRecord* tensor_ = nullptr;  ///< being checked
+  uint32_t input_ = 0;                    ///< being checked, where no tensor is
 };
 
 }  // namespace
 
-Result<void> validate_directory(const Directory& directory, uint64_t data_begin, uint64_t data_end,
-                                uint64_t align) {
-  return DirectoryCheck(directory, data_begin, data_end, align).run();
+void validate_directory(const Directory& directory, uint64_t data_begin, uint64_t data_end,
+                        uint64_t align, Findings& findings) {
+  DirectoryCheck(directory, data_begin, data_end, align).run(findings);
 }
 
 }  // namespace sqf

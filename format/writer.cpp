@@ -11,21 +11,19 @@
 #include <cstring>
 #include <utility>
 
+#include "format/test_vectors.hpp"
+#include "format/zstd.hpp"
+
 namespace sqf {
 namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
 constexpr uint64_t kLargeFile = uint64_t{64} << 20;  // from here on DATA starts at a 2 MiB boundary
 
-bool is_critical(SectionKind kind) {
-  return kind == SectionKind::meta || kind == SectionKind::tdir || kind == SectionKind::chks ||
-         kind == SectionKind::data;
-}
-
 SectionRecord section_record(SectionKind kind, uint64_t offset, uint64_t size) {
   SectionRecord s = {};
   s.kind = kind;
-  s.flags = is_critical(kind) ? uint32_t{section_critical} : 0u;
+  s.flags = is_required(kind) ? uint32_t{section_critical} : 0u;
   s.offset = offset;
   s.stored_size = s.raw_size = size;
   return s;
@@ -33,6 +31,17 @@ SectionRecord section_record(SectionKind kind, uint64_t offset, uint64_t size) {
 
 std::span<const std::byte> as_bytes(const std::string& text) {
   return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+/// Replaces the bytes of a section by a zstd frame of them, where that is shorter.
+void compress(HeadSection& section, SectionRecord& record) {
+  std::string frame = compress_frame(section.bytes);
+  if (frame.empty() || frame.size() >= section.bytes.size()) return;
+  record.flags |= section_compressed;
+  record.codec = 1;
+  record.stored_size = frame.size();
+  record.raw_hash = hash_bytes(as_bytes(section.bytes));
+  section.bytes = std::move(frame);
 }
 
 /// Sets component offsets from `begin` on; returns the end.
@@ -80,23 +89,28 @@ Result<Writer> Writer::create(const std::filesystem::path& target, Directory dir
   const uint64_t data_bytes = place_components(directory, 0, 64);
   h.data_align_log2 = data_bytes > kLargeFile ? 21 : 12;
   const uint64_t leaves = (data_bytes + (uint64_t{1} << h.chunk_log2) - 1) >> h.chunk_log2;
+  sections.push_back({SectionKind::encv, make_test_vectors(directory.encodings)});
   sections.push_back({SectionKind::tdir, std::string(serialize(directory).size(), '\0')});
   sections.push_back({SectionKind::chks, std::string(leaves * 8, '\0')});
   uint64_t end = kFirstSection;
-  for (const HeadSection& s : sections) {
-    if (s.bytes.empty()) continue;
-    const uint64_t start = section_start(h, s.kind, end);
-    w.sections_.push_back(section_record(s.kind, start, s.bytes.size()));
-    end = start + s.bytes.size();
-  }
   std::erase_if(sections, [](const HeadSection& s) { return s.bytes.empty(); });
+  for (HeadSection& s : sections) {
+    const uint64_t start = section_start(h, s.kind, end);
+    SectionRecord record = section_record(s.kind, start, s.bytes.size());
+    if (options.compress && is_compressible(s.kind)) compress(s, record);
+    if ((record.flags & section_compressed) != 0) h.feature_incompat |= kIncompatZstd;
+    w.sections_.push_back(record);
+    end = start + record.stored_size;
+  }
   if (end > kMaxHeadBytes) return usage_error("the head would be longer than 1 GiB");
   h.head_size = end;
   const uint64_t data_begin = section_start(h, SectionKind::data, end);
   h.file_size = place_components(directory, data_begin, 64);
   w.sections_.push_back(section_record(SectionKind::data, data_begin, h.file_size - data_begin));
   h.section_count = static_cast<uint32_t>(w.sections_.size());
-  if (auto r = validate_directory(directory, data_begin, h.file_size, 64); !r) return r.error();
+  Findings findings(1);
+  validate_directory(directory, data_begin, h.file_size, 64, findings);
+  if (!findings.empty()) return findings.first();
 
   const auto folder = target.has_parent_path() ? target.parent_path() : std::filesystem::path(".");
   struct statvfs disk = {};
@@ -235,7 +249,9 @@ Result<void> Writer::finish() {
   }
   uint64_t leaf_table = 0;
   for (size_t i = 0; i < contents_.size(); i++) {
-    sections_[i].stored_hash = sections_[i].raw_hash = hash_bytes(as_bytes(contents_[i].bytes));
+    sections_[i].stored_hash = hash_bytes(as_bytes(contents_[i].bytes));
+    if ((sections_[i].flags & section_compressed) == 0)
+      sections_[i].raw_hash = sections_[i].stored_hash;
     if (contents_[i].kind == SectionKind::chks) leaf_table = sections_[i].stored_hash;
     if (!write_all(fd_, as_bytes(contents_[i].bytes), sections_[i].offset))
       return failed("cannot write");

@@ -20,6 +20,7 @@ struct HeadSection {
 
 struct WriterOptions {
   bool replace = false;  ///< an existing target may be replaced (by rename; mappings of it live on)
+  bool compress = false;  ///< sections of text become zstd frames, where that is shorter
 };
 
 /// Adds tensors to a directory in the order in which their bytes will stand in the file, and

@@ -4,6 +4,7 @@
 
 #include "format/hash.hpp"
 #include "format/rules.hpp"
+#include "format/validate_head.hpp"
 #include "tests/loader/sample_file.hpp"
 
 namespace sqf {
@@ -43,15 +44,24 @@ TEST(ModelFile, SameInputSameBytes) {
   EXPECT_EQ(read_file(folder / "a.sqf"), read_file(folder / "b.sqf"));
 }
 
+/// As broken_rule, for a file in memory: the thousands of damaged files of a test need no disk.
+uint16_t broken_rule_in(const std::string& file) {
+  const auto bytes = std::as_bytes(std::span(file));
+  auto head = read_head(bytes);
+  if (!head) return head.error().rule;
+  const auto found = validate_data(*head, bytes, 1, {});
+  return found.empty() ? 0 : found[0].rule;
+}
+
 TEST(ModelFile, EveryFlippedByteIsFound) {
   TemporaryFolder folder;
   ASSERT_TRUE(write_sample(folder / "a.sqf"));
   std::string bytes = read_file(folder / "a.sqf");
+  ASSERT_EQ(broken_rule_in(bytes), 0);
   ASSERT_LT(bytes.size(), 65536u);
   for (size_t i = 0; i < bytes.size(); i++) {
     bytes[i] = static_cast<char>(bytes[i] ^ (1 << (i % 8)));
-    write_file(folder / "b.sqf", bytes);
-    ASSERT_NE(broken_rule(folder / "b.sqf"), 0) << "byte " << i;
+    ASSERT_NE(broken_rule_in(bytes), 0) << "byte " << i;
     bytes[i] = static_cast<char>(bytes[i] ^ (1 << (i % 8)));
   }
 }
@@ -60,12 +70,9 @@ TEST(ModelFile, EveryTruncationIsFound) {
   TemporaryFolder folder;
   ASSERT_TRUE(write_sample(folder / "a.sqf"));
   const std::string bytes = read_file(folder / "a.sqf");
-  for (size_t length = 0; length < bytes.size(); length += length < 600 ? 1 : 37) {
-    write_file(folder / "b.sqf", bytes.substr(0, length));
-    ASSERT_NE(broken_rule(folder / "b.sqf"), 0) << "length " << length;
-  }
-  write_file(folder / "b.sqf", bytes + '\0');
-  EXPECT_EQ(broken_rule(folder / "b.sqf"), static_cast<uint16_t>(Rule::file_size));
+  for (size_t length = 0; length < bytes.size(); length++)
+    ASSERT_NE(broken_rule_in(bytes.substr(0, length)), 0) << "length " << length;
+  EXPECT_EQ(broken_rule_in(bytes + '\0'), static_cast<uint16_t>(Rule::file_size));
 }
 
 TEST(ModelFile, NamesForeignFormats) {
@@ -164,8 +171,9 @@ TEST_F(Resealed, Header) {
   EXPECT_EQ(set(8, uint16_t{2}), Rule::major_version);
   EXPECT_EQ(set(10, uint16_t{9}), Rule{0});  // a newer minor version opens
   EXPECT_EQ(set(12, uint32_t{512}), Rule::header_field);
-  EXPECT_EQ(set(16, ~uint64_t{0}), Rule{0});  // compat bits are ignored
-  EXPECT_EQ(set(32, uint64_t{1}), Rule::unknown_incompat);
+  EXPECT_EQ(set(16, ~uint64_t{0}), Rule{0});             // compat bits are ignored
+  EXPECT_EQ(set(32, uint64_t{1}), Rule::section_flags);  // no section is compressed
+  EXPECT_EQ(set(32, uint64_t{2}), Rule::unknown_incompat);
   EXPECT_EQ(set(32, uint64_t{1} << 63), Rule::unknown_incompat);
   EXPECT_EQ(set(40, uint64_t{1} << 63), Rule::file_size);
   EXPECT_EQ(set(48, uint64_t{300}), Rule::header_field);
@@ -175,7 +183,7 @@ TEST_F(Resealed, Header) {
   EXPECT_EQ(set(65, uint8_t{63}), Rule::header_field);
   EXPECT_EQ(set(66, uint8_t{0}), Rule::header_field);
   EXPECT_EQ(set(67, uint8_t{2}), Rule::header_field);
-  EXPECT_EQ(set(68, uint32_t{3}), Rule::header_field);
+  EXPECT_EQ(set(68, uint32_t{3}), Rule::directory_size);
   EXPECT_EQ(set(80, uint8_t{1}), Rule::header_reserved);
   EXPECT_EQ(set(200, uint8_t{1}), Rule::header_reserved);
   EXPECT_EQ(set(96, uint64_t{1}), Rule::head_size);
@@ -281,6 +289,49 @@ TEST(Writer, LeavesNothingWhenAbandoned) {
     ASSERT_TRUE(writer->append(std::vector<std::byte>(100)));
   }
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(Writer, CompressedTextReadsBack) {
+  TemporaryFolder folder;
+  const std::string licence(5000, 'x');
+  auto writer = Writer::create(folder / "a.sqf", sample_directory(),
+                               {{SectionKind::meta, kSampleMeta}, {SectionKind::licn, licence}},
+                               {.compress = true});
+  ASSERT_TRUE(writer);
+  std::mt19937 random(7);
+  for (const ComponentRecord& c : sample_directory().components)
+    ASSERT_TRUE(writer->append(sample_bytes(c, random)));
+  ASSERT_TRUE(writer->finish());
+  auto file = ModelFile::open(folder / "a.sqf");
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_TRUE(file->verify(1).empty());
+  const SectionRecord& section = *file->head().section(SectionKind::licn);
+  EXPECT_EQ(section.raw_size, licence.size());
+  EXPECT_LT(section.stored_size, 100u);
+  EXPECT_EQ(file->head().section_text(SectionKind::licn), licence);
+  EXPECT_EQ(file->head().header.feature_incompat, kIncompatZstd);
+}
+
+TEST(Findings, NameEveryBrokenItemOfAStep) {
+  TemporaryFolder folder;
+  ASSERT_TRUE(write_sample(folder / "a.sqf"));
+  std::string bytes = read_file(folder / "a.sqf");
+  const auto head = read_head(std::as_bytes(std::span(bytes)));
+  ASSERT_TRUE(head);
+  // One byte in each section before DATA: each of them is named, and where it stands.
+  size_t sections = 0;
+  for (const SectionRecord& s : head->sections)
+    if (s.kind != SectionKind::data) bytes[s.offset] ^= 1, sections++;
+  Findings findings(100);
+  Head unused;
+  EXPECT_FALSE(check_head(std::as_bytes(std::span(bytes)), findings, &unused));
+  const auto errors = std::move(findings).take();
+  ASSERT_EQ(errors.size(), sections);
+  for (size_t i = 0; i < sections; i++) {
+    EXPECT_EQ(errors[i].rule, static_cast<uint16_t>(Rule::section_hash));
+    EXPECT_EQ(errors[i].offset, head->sections[i].offset);
+    EXPECT_NE(errors[i].found, errors[i].expected);
+  }
 }
 
 TEST(Rules, NumbersAscendAndHaveTexts) {
