@@ -21,8 +21,9 @@ void put(std::vector<std::byte>& out, const T* records, size_t count) {
 /// Copies `count` records from `at` on; the caller has checked that they are there.
 template <typename T>
 void take(std::span<const std::byte> section, uint64_t& at, uint32_t count, std::vector<T>& out) {
-  out.resize(count);
-  if (count > 0) std::memcpy(out.data(), section.data() + at, count * sizeof(T));
+  // TDIR is copied to aligned memory, and every array in it starts at a multiple of 8.
+  const auto* first = reinterpret_cast<const T*>(section.data() + at);
+  out.assign(first, first + count);
   at += round_up(count * sizeof(T), 8);
 }
 

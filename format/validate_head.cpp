@@ -173,7 +173,10 @@ Result<void> check_kind(const std::vector<SectionRecord>& sections, size_t index
   const KindRules& rules = rules_of(s.kind);
   const bool critical = (s.flags & section_critical) != 0;
   if (&rules == &kUnknownKind && critical)
-    return broken(Rule::section_kind, name + ": unknown, and the file says it matters");
+    return Error{
+        Code::unsupported,
+        broken(Rule::section_kind, name + ": unknown, and the file says it matters").message,
+        static_cast<uint16_t>(Rule::section_kind)};
   if (rules.required && !critical)
     return broken(Rule::section_kind, name + ": not flagged critical");
   for (size_t i = 0; i < index; i++)
@@ -193,7 +196,7 @@ Result<void> check_place(const Head& head, size_t index, const std::string& name
                                            text(start))
         .at(s.offset)
         .values(text(start), text(s.offset));
-  if ((s.kind == SectionKind::data) != (index + 1 == head.sections.size()))
+  if (s.kind == SectionKind::data && index + 1 != head.sections.size())
     return broken(Rule::section_place, "DATA is not the last section").at(s.offset);
   return {};
 }
