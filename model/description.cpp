@@ -121,20 +121,29 @@ void check_consistency(Fields& f, const ModelDescription& d) {
   if (d.head_dim % 2 != 0) f.refuse("head_dim", "odd, so rotary pairs do not fit");
 }
 
-void read_rope(Fields& f, const Json& rope, ModelDescription& d) {
-  const char* kind_name = rope.contains("rope_type") ? "rope_type" : "type";
-  const std::string kind = f.has(kind_name) ? f.string(kind_name) : "default";
-  if (kind == "default") return;
+/// What config.json and META call the members of a rope scaling.
+struct RopeNames {
+  const char* unscaled;  ///< the kind that is no scaling
+  const char* low_frequency;
+  const char* high_frequency;
+  const char* original_context;
+};
+constexpr RopeNames kConfigRope = {"default", "low_freq_factor", "high_freq_factor",
+                                   "original_max_position_embeddings"};
+constexpr RopeNames kMetaRope = {"none", "low_frequency", "high_frequency", "original_context"};
+
+void read_rope(Fields& f, const RopeNames& names, const std::string& kind, ModelDescription& d) {
+  if (kind == names.unscaled) return;
   d.rope_factor = f.number("factor", 1e-3, 1e6);
   if (kind == "linear") {
     d.rope_scaling = RopeScaling::linear;
   } else if (kind == "llama3") {
     d.rope_scaling = RopeScaling::llama3;
-    d.rope_low_frequency = f.number("low_freq_factor", 1e-3, 1e6);
-    d.rope_high_frequency = f.number("high_freq_factor", 1e-3, 1e6);
-    d.rope_original_context = f.integer("original_max_position_embeddings", 1, kMaxContext);
+    d.rope_low_frequency = f.number(names.low_frequency, 1e-3, 1e6);
+    d.rope_high_frequency = f.number(names.high_frequency, 1e-3, 1e6);
+    d.rope_original_context = f.integer(names.original_context, 1, kMaxContext);
     if (d.rope_high_frequency <= d.rope_low_frequency)
-      f.refuse("high_freq_factor", "not above low_freq_factor");
+      f.refuse(names.high_frequency, std::string("not above ") + names.low_frequency);
   } else {
     f.not_supported("rope scaling \"" + kind + "\"");
   }
@@ -188,7 +197,8 @@ Result<ModelDescription> description_from_config(const Json& config, const Json&
   Fields scaling(rope, std::string("config.json ") + scaling_name);
   d.rope_theta = scaling.has("rope_theta") ? scaling.number("rope_theta", 1, 1e12)
                                            : f.number_or("rope_theta", 1, 1e12, 10000);
-  read_rope(scaling, rope, d);
+  const char* kind = scaling.has("rope_type") ? "rope_type" : "type";
+  read_rope(scaling, kConfigRope, scaling.has(kind) ? scaling.string(kind) : "default", d);
 
   d.bos_id = f.integer_or("bos_token_id", 0, d.vocab_size - 1, -1);
   d.eos_ids = f.ids("eos_token_id", d.vocab_size);
@@ -279,18 +289,7 @@ Result<ModelDescription> description_from_json(const Json& model) {
   Fields rope(model["rope"], "META model rope");
   d.rope_theta = rope.number("theta", 1, 1e12);
   if (rope.string("pairing") != "half") rope.not_supported("rotary pairing other than half");
-  const std::string scaling = rope.string("scaling");
-  if (scaling != "none") d.rope_factor = rope.number("factor", 1e-3, 1e6);
-  if (scaling == "linear") {
-    d.rope_scaling = RopeScaling::linear;
-  } else if (scaling == "llama3") {
-    d.rope_scaling = RopeScaling::llama3;
-    d.rope_low_frequency = rope.number("low_frequency", 1e-3, 1e6);
-    d.rope_high_frequency = rope.number("high_frequency", 1e-3, 1e6);
-    d.rope_original_context = rope.integer("original_context", 1, kMaxContext);
-  } else if (scaling != "none") {
-    rope.not_supported("rope scaling \"" + scaling + "\"");
-  }
+  read_rope(rope, kMetaRope, rope.string("scaling"), d);
   if (rope.problem) return *rope.problem;
   return d;
 }
