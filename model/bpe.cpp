@@ -8,12 +8,8 @@
 namespace sqf {
 namespace {
 
-constexpr char32_t kLowCodes = 0x180;  // holds the byte-level alphabet
-constexpr uint64_t kFree = ~uint64_t{0};
-
-uint64_t pair_key(int32_t left, int32_t right) {
-  return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
-}
+constexpr char32_t kLowCodes = 0x180;                     // holds the byte-level alphabet
+constexpr uint64_t kOddMultiplier = 0x9E3779B97F4A7C15u;  // 2^64 over the golden ratio
 
 std::string byte_token(int byte) {
   constexpr std::string_view kDigits = "0123456789ABCDEF";
@@ -30,38 +26,57 @@ bool later(const Bpe::Candidate& a, const Bpe::Candidate& b) {
 
 }  // namespace
 
-void MergeTable::reserve(size_t n_merges) {
-  size_t n_slots = 64;
-  while (n_slots < 2 * n_merges) n_slots *= 2;
-  slots_.assign(n_slots, {kFree, {}});
+Result<MergeTable> MergeTable::create(const MergeArrays& arrays, const Vocabulary& vocabulary) {
+  const auto& [first, right, rank, merged] = arrays;
+  const auto n_ids = static_cast<size_t>(vocabulary.size());
+  assert(first.size() == n_ids + 1 && rank.size() == right.size() && merged.size() == right.size());
+  if (first[0] != 0 || first[n_ids] != right.size())
+    return malformed("the ids' merges are not the " + std::to_string(right.size()) + " there are");
+  // Before an entry is read, it must be known that no range reaches past the last one.
+  for (size_t left = 0; left < n_ids; ++left)
+    if (first[left] > first[left + 1])
+      return malformed("the merges of token " + std::to_string(left) + " begin at " +
+                       std::to_string(first[left]) + " and end at " +
+                       std::to_string(first[left + 1]));
+  for (size_t left = 0; left < n_ids; ++left) {
+    const size_t begin = first[left], end = first[left + 1];
+    if (begin < end && !vocabulary.contains(static_cast<int64_t>(left)))
+      return malformed("id " + std::to_string(left) + " has merges but no token");
+    for (size_t i = begin; i < end; ++i) {
+      if (!vocabulary.contains(right[i]) || !vocabulary.contains(merged[i]))
+        return malformed("merge " + std::to_string(i) + " is of ids " + std::to_string(left) +
+                         " and " + std::to_string(right[i]) + " to " + std::to_string(merged[i]) +
+                         ", which are not all tokens");
+      if (i > begin && right[i - 1] >= right[i])
+        return malformed("merge " + std::to_string(i) + " of token " + std::to_string(left) +
+                         " is out of order");
+    }
+  }
+  MergeTable table;
+  table.arrays_ = arrays;
+  return table;
 }
 
-size_t MergeTable::slot_of(uint64_t key) const {
-  const size_t mask = slots_.size() - 1;
-  size_t slot = seeded_hash(key) & mask;
-  while (slots_[slot].key != key && slots_[slot].key != kFree) slot = (slot + 1) & mask;
-  return slot;
-}
-
-void MergeTable::add(int32_t left, int32_t right, Merge merge) {
-  const uint64_t key = pair_key(left, right);
-  Slot& slot = slots_[slot_of(key)];
-  if (slot.key == kFree) ++n_merges_;
-  assert(2 * n_merges_ <= slots_.size());
-  slot = {key, merge};
-}
-
-const MergeTable::Merge* MergeTable::find(int32_t left, int32_t right) const {
-  const Slot& slot = slots_[slot_of(pair_key(left, right))];
-  return slot.key == kFree ? nullptr : &slot.merge;
+MergeTable::Merge MergeTable::find(int32_t left, int32_t right) const {
+  const uint32_t* first = arrays_.first.data() + left;
+  const uint32_t* found = arrays_.right.data() + first[0];
+  const auto wanted = static_cast<uint32_t>(right);
+  // Written so that the compiler makes it a conditional move: where it goes cannot be predicted.
+  for (uint32_t n = first[1] - first[0]; n > 1;) {
+    const uint32_t half = n / 2;
+    found = found[half] <= wanted ? found + half : found;
+    n -= half;
+  }
+  const auto at = static_cast<size_t>(found - arrays_.right.data());
+  if (at == first[1] || *found != wanted) return {0, -1};
+  return {arrays_.rank[at], static_cast<int32_t>(arrays_.merged[at])};
 }
 
 Result<Bpe> Bpe::from_json(const Field& model, const Vocabulary& vocabulary,
-                           const MergeList& merges) {
+                           const MergeTable& merges) {
   Bpe bpe;
   if (auto read = bpe.read_options(model, vocabulary); !read) return read.error();
-  if (auto listed = array_at(model, "merges"); !listed) return listed.error();
-  if (auto read = bpe.read_merges(merges, vocabulary); !read) return read.error();
+  bpe.merges_ = merges;
   bpe.low_ids_.assign(kLowCodes, -1);
   for (char32_t code = 0; code < kLowCodes; ++code) {
     std::string text;
@@ -77,13 +92,6 @@ Result<void> Bpe::read_options(const Field& model, const Vocabulary& vocabulary)
     const auto* rate = dropout->get_ptr<const Json::number_float_t*>();
     if (rate != nullptr ? *rate != 0 : *dropout.json != 0)
       return unsupported("tokenizer.json: " + dropout.path + " is not implemented");
-  }
-  for (const std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    auto affix = string_at(model, key, "");
-    if (!affix) return affix.error();
-    if (!affix->empty())
-      return unsupported("tokenizer.json: model." + std::string(key) + " " + in_quotes(*affix) +
-                         " is not implemented");
   }
   auto unknown = string_at(model, "unk_token", "");
   auto fuse = bool_at(model, "fuse_unk", false);
@@ -105,27 +113,6 @@ Result<void> Bpe::read_options(const Field& model, const Vocabulary& vocabulary)
       return malformed("tokenizer.json: model.byte_fallback is true but token " + byte_token(byte) +
                        " is not in model.vocab");
     byte_ids_[static_cast<size_t>(byte)] = *id;
-  }
-  return {};
-}
-
-Result<void> Bpe::read_merges(const MergeList& merges, const Vocabulary& vocabulary) {
-  merges_.reserve(merges.size());
-  int32_t next = 0;
-  for (size_t i = 0; i < merges.size(); ++i) {
-    const auto left = vocabulary.find(merges.left(i));
-    const auto right = vocabulary.find(merges.right(i));
-    // Ids mostly follow the order of merges, which saves looking every third token up.
-    const bool in_order = vocabulary.text(next) == merges.merged(i) && vocabulary.contains(next);
-    const auto merged = in_order ? std::optional(next) : vocabulary.find(merges.merged(i));
-    if (!left || !right || !merged)
-      return malformed("tokenizer.json: model.merges[" + std::to_string(i) + "] names " +
-                       in_quotes(!left    ? merges.left(i)
-                                 : !right ? merges.right(i)
-                                          : merges.merged(i)) +
-                       ", which is not in model.vocab");
-    merges_.add(*left, *right, {static_cast<uint32_t>(i), *merged});
-    next = *merged + 1;
   }
   return {};
 }
@@ -161,15 +148,23 @@ Result<void> Bpe::split_characters(const Vocabulary& vocabulary, std::string_vie
   return {};
 }
 
+MergeTable::Merge Bpe::look_up(Scratch& scratch, int32_t left, int32_t right) const {
+  const uint64_t pair = static_cast<uint64_t>(left) << 32 | static_cast<uint32_t>(right);
+  Looked& looked = scratch.looked[pair * kOddMultiplier >> (64 - kLookedBits)];
+  if (looked.left != left || looked.right != right)
+    looked = {left, right, merges_.find(left, right)};
+  return looked.merge;
+}
+
 void Bpe::merge(Scratch& scratch) const {
   auto& symbols = scratch.symbols;
   auto& queue = scratch.queue;
   queue.clear();
   const auto consider = [&](int32_t left, int32_t right) {
-    const auto* merge =
-        merges_.find(symbols[static_cast<size_t>(left)].id, symbols[static_cast<size_t>(right)].id);
-    if (merge != nullptr) queue.push_back({merge->rank, left, merge->merged});
-    return merge != nullptr;
+    const auto merge = look_up(scratch, symbols[static_cast<size_t>(left)].id,
+                               symbols[static_cast<size_t>(right)].id);
+    if (merge.merged >= 0) queue.push_back({merge.rank, left, merge.merged});
+    return merge.merged >= 0;
   };
   for (size_t i = 1; i < symbols.size(); ++i)
     consider(static_cast<int32_t>(i - 1), static_cast<int32_t>(i));
@@ -183,8 +178,7 @@ void Bpe::merge(Scratch& scratch) const {
     Symbol& right = symbols[static_cast<size_t>(left.next)];
     // Entries are not removed when their symbols change. As in the reference implementation one
     // counts as current if the pair now there makes the same token, even at another rank.
-    const auto* current = merges_.find(left.id, right.id);
-    if (current == nullptr || current->merged != best.merged) continue;
+    if (look_up(scratch, left.id, right.id).merged != best.merged) continue;
     left.id = best.merged;
     left.next = right.next;
     right.id = -1;

@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "format/text.hpp"
+#include "model/tokenizer_compile.hpp"
 #include "model/tokenizer_json.hpp"
+#include "model/tokenizer_tables.hpp"
 
 namespace sqf {
 namespace {
@@ -18,15 +20,39 @@ constexpr size_t kMaxTemplateIds = 64;
 Result<Tokenizer> Tokenizer::from_json(std::string_view tokenizer_json) {
   auto json = read_tokenizer_json(tokenizer_json);
   if (!json) return json.error();
-  const Field root{&json->tree, ""};
-  if (!root->is_object()) return wrong_type(root, "an object");
+  if (auto model = bpe_model({&json->tree, ""}); !model) return model.error();
+  auto compiled = compile_tables(*json, "");
+  if (!compiled) return compiled.error();
+  const auto section = std::make_shared<const std::string>(*std::move(compiled));
+  auto tables = read_tables(std::as_bytes(std::span(*section)));
+  if (!tables) return tables.error();
+  auto tokenizer = assemble(json->tree, *std::move(tables));
+  if (tokenizer) tokenizer->owned_ = section;
+  return tokenizer;
+}
+
+Result<Tokenizer> Tokenizer::from_tables(std::span<const std::byte> section) {
+  auto tables = read_tables(section);
+  if (!tables) return tables.error();
+  auto tree = read_tokenizer_rest(tables->rest);
+  if (!tree) return malformed("TOKB: " + tree.error().message);
+  return assemble(*tree, *std::move(tables));
+}
+
+Result<Tokenizer> Tokenizer::assemble(const Json& tree, TokenizerTables tables) {
+  const Field root{&tree, ""};
+  auto model = bpe_model(root);
+  if (!model) return model.error();
   auto version = string_at(root, "version", "1.0");
   if (!version) return version.error();
   if (*version != "1.0")
     return unsupported("tokenizer.json: version " + in_quotes(*version) + ", not \"1.0\"");
   Tokenizer tokenizer;
-  tokenizer.vocabulary_ = std::move(json->vocabulary);
-  if (auto read = tokenizer.read_model(root, json->merges); !read) return read.error();
+  tokenizer.vocabulary_ = std::move(tables.vocabulary);
+  tokenizer.vocab_size_ = tokenizer.vocabulary_.size();
+  auto bpe = Bpe::from_json(*model, tokenizer.vocabulary_, tables.merges);
+  if (!bpe) return bpe.error();
+  tokenizer.bpe_ = *std::move(bpe);
   auto normalizer = Normalizer::from_json(root.find("normalizer"));
   if (!normalizer) return normalizer.error();
   tokenizer.normalizer_ = *std::move(normalizer);
@@ -40,23 +66,6 @@ Result<Tokenizer> Tokenizer::from_json(std::string_view tokenizer_json) {
   if (const Field component = root.find("post_processor"))
     if (auto read = tokenizer.read_post_processor(component, 0); !read) return read.error();
   return tokenizer;
-}
-
-Result<void> Tokenizer::read_model(const Field& root, const MergeList& merges) {
-  auto model = object_at(root, "model");
-  if (!model) return model.error();
-  // Files from before the type was written down are recognised by their merges.
-  auto type = string_at(*model, "type", model->find("merges") ? "BPE" : "(none)");
-  if (!type) return type.error();
-  if (*type != "BPE") return unknown_component(*model, *type);
-  if (auto vocab = object_at(*model, "vocab"); !vocab) return vocab.error();
-  if (auto finished = vocabulary_.finish(); !finished)
-    return malformed("tokenizer.json: model.vocab: " + finished.error().message);
-  auto bpe = Bpe::from_json(*model, vocabulary_, merges);
-  if (!bpe) return bpe.error();
-  bpe_ = *std::move(bpe);
-  vocab_size_ = vocabulary_.size();
-  return {};
 }
 
 Result<void> Tokenizer::read_added_tokens(const Field& root) {

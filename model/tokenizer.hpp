@@ -4,7 +4,9 @@
 // (WordPiece, Unigram) and pipeline components are refused by name, none is passed over.
 // tokenizer.json's truncation and padding are a caller's settings and have no part in the ids.
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,12 +23,19 @@
 
 namespace sqf {
 
+struct TokenizerTables;
+
 /// Immutable once made; encoding from several threads at a time is safe.
 class Tokenizer {
  public:
   /// `tokenizer_json` is the text of the file. Safe on hostile input. Errors: malformed, with the
   /// key path; unsupported, with the name of what is not implemented.
   static Result<Tokenizer> from_json(std::string_view tokenizer_json);
+
+  /// `section` is what compile_tokenizer made of such a text (a file's TOKB), and does the same
+  /// without parsing it. Keeps views into it: the bytes must outlive the tokenizer, and stay as
+  /// they are. Safe on hostile input. Errors: as from_json, and those of read_tables.
+  static Result<Tokenizer> from_tables(std::span<const std::byte> section);
 
   /// The ids of `text`, without prefix_ids() and suffix_ids(). With `parse_special` special tokens
   /// written out in the text become their ids (a template's text); without, they are ordinary
@@ -59,7 +68,7 @@ class Tokenizer {
   friend class StreamDecoder;
 
   Tokenizer() = default;
-  Result<void> read_model(const Field& root, const MergeList& merges);
+  static Result<Tokenizer> assemble(const Json& tree, TokenizerTables tables);
   Result<void> read_added_tokens(const Field& root);
   Result<void> read_post_processor(const Field& component, int depth);
   Result<void> read_template(const Field& component);
@@ -68,6 +77,7 @@ class Tokenizer {
   /// The text that the decoder turns into bytes.
   std::string_view token_text(int32_t id) const;
 
+  std::shared_ptr<const std::string> owned_;  ///< the tables, where no caller holds them
   Vocabulary vocabulary_;  ///< of the model; added tokens are not in it unless they are there too
   Normalizer normalizer_;
   AddedTokens added_;

@@ -4,7 +4,7 @@
 
 #include "format/json_builder.hpp"
 #include "format/text.hpp"
-#include "model/json_fields.hpp"
+#include "model/vocabulary.hpp"
 
 namespace sqf {
 namespace {
@@ -16,7 +16,7 @@ class Reader : public JsonBuilder {
  public:
   Reader() : JsonBuilder("tokenizer.json", kMaxDepth) {}
 
-  Vocabulary vocabulary;
+  TokenList tokens;
   MergeList merges;
 
  private:
@@ -86,8 +86,13 @@ class Reader : public JsonBuilder {
   }
   bool in_model() const { return open_.size() == 2 && open_.back() == model_; }
   bool add_token(int64_t id) {
-    if (auto added = vocabulary.add(key_, id); !added)
-      return fail("model.vocab: " + added.error().message);
+    if (id < 0 || id > kMaxTokenId)
+      return fail("model.vocab: the id of " + in_quotes(key_) + " is not in 0.." +
+                  std::to_string(kMaxTokenId));
+    if (tokens.block.size() + key_.size() > UINT32_MAX) return fail("model.vocab is too long");
+    tokens.block += key_;
+    tokens.ends.push_back(static_cast<uint32_t>(tokens.block.size()));
+    tokens.ids.push_back(static_cast<uint32_t>(id));
     return true;
   }
   bool add_merge(std::string_view pair) {
@@ -123,8 +128,35 @@ class Reader : public JsonBuilder {
 Result<TokenizerJson> read_tokenizer_json(std::string_view text) {
   Reader reader;
   if (auto done = reader.read(text); !done) return done.error();
-  return TokenizerJson{std::move(reader.root), std::move(reader.vocabulary),
-                       std::move(reader.merges)};
+  return TokenizerJson{std::move(reader.root), std::move(reader.tokens), std::move(reader.merges)};
+}
+
+Result<Json> read_tokenizer_rest(std::string_view text) {
+  auto json = read_tokenizer_json(text);
+  if (!json) return json.error();
+  if (json->tokens.size() + json->merges.size() > 0)
+    return malformed("tokenizer.json: model.vocab and model.merges are not empty beside tables");
+  return std::move(json->tree);
+}
+
+Result<Field> bpe_model(const Field& root) {
+  if (!root->is_object()) return wrong_type(root, "an object");
+  auto model = object_at(root, "model");
+  if (!model) return model;
+  // Files from before the type was written down are recognised by their merges.
+  auto type = string_at(*model, "type", model->find("merges") ? "BPE" : "(none)");
+  if (!type) return type.error();
+  if (*type != "BPE") return unknown_component(*model, *type);
+  for (const std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    auto affix = string_at(*model, key, "");
+    if (!affix) return affix.error();
+    if (!affix->empty())
+      return unsupported("tokenizer.json: model." + std::string(key) + " " + in_quotes(*affix) +
+                         " is not implemented");
+  }
+  if (auto vocab = object_at(*model, "vocab"); !vocab) return vocab;
+  if (auto merges = array_at(*model, "merges"); !merges) return merges;
+  return model;
 }
 
 }  // namespace sqf

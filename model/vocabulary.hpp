@@ -1,33 +1,36 @@
 #pragma once
-// The two-way map between token text and id. Text lies in one block; ids may have gaps but must
-// stay dense enough that an array over them is no larger than the file that named them deserves.
+// The two-way map between token text and id, over tables that lie elsewhere: in a file's TOKB
+// section or where one was compiled. They are used in place; only an index over them is built.
+// Refuses tables that break an order, reach outside, cut a character or hold a text twice.
 
 #include <cstdint>
 #include <optional>
-#include <string>
+#include <span>
 #include <string_view>
 #include <vector>
 
+#include "format/layout.hpp"
 #include "format/result.hpp"
 
 namespace sqf {
 
-/// Mixes 64 bits under a seed that differs from process to process, so that no file can be made
-/// whose keys all collide.
-uint64_t seeded_hash(uint64_t value);
-uint64_t seeded_hash(std::string_view bytes);
+constexpr int64_t kMaxTokenId = (int64_t{1} << 24) - 1;
 
-constexpr int64_t kMaxTokenId = int64_t{1} << 24;
+/// The text of token i is bytes [begin[i], begin[i + 1]) of `pool`. An id without text is a gap,
+/// but for one: `empty_id`, where it is not kNone, is the token of no bytes.
+struct VocabularyTable {
+  std::span<const uint32_t> begin;  ///< one more than there are ids
+  std::string_view pool;
+  uint32_t empty_id = kNone;
+};
 
 class Vocabulary {
  public:
-  /// Errors (malformed): an id outside 0..kMaxTokenId or taken, a text that is there already,
-  /// more than 4 GiB of text.
-  Result<void> add(std::string_view text, int64_t id);
+  Vocabulary() = default;
 
-  /// Errors (malformed): ids so sparse that an array over them would be mostly holes. To be
-  /// called once, after the last add and before text() and size().
-  Result<void> finish();
+  /// Keeps views into the table. Time and memory linear in it. Errors (malformed): what the table
+  /// breaks, with the id.
+  static Result<Vocabulary> create(const VocabularyTable& table);
 
   std::optional<int32_t> find(std::string_view text) const;
 
@@ -38,29 +41,24 @@ class Vocabulary {
   std::string_view text(int64_t id) const;
 
   /// One more than the largest id.
-  int64_t size() const { return static_cast<int64_t>(index_of_.size()); }
+  int64_t size() const { return size_; }
 
  private:
-  struct Token {
-    uint32_t begin;
-    uint32_t length;
-    int32_t id;
-  };
   struct Slot {
-    uint32_t hash;   ///< low half of the text's hash
-    uint32_t index;  ///< into tokens_, plus 1; 0 is free
+    uint32_t hash;  ///< low half of the text's hash
+    uint32_t id;    ///< kNone: free
   };
-  std::string_view text_of(const Token& token) const {
-    return std::string_view(block_).substr(token.begin, token.length);
+  std::string_view text_of(uint32_t id) const {
+    return table_.pool.substr(table_.begin[id], table_.begin[id + 1u] - table_.begin[id]);
   }
+  Result<void> check() const;
+  Result<void> index();
   /// Where `text` is, or the free slot where it belongs. Precondition: there are slots.
   size_t slot_of(std::string_view text, uint32_t hash) const;
-  void grow();
 
-  std::string block_;
-  std::vector<Token> tokens_;       ///< in order of adding
-  std::vector<Slot> slots_;         ///< open addressing, a power of two of them
-  std::vector<uint32_t> index_of_;  ///< by id; index into tokens_ plus 1, 0 is a gap
+  VocabularyTable table_;
+  int64_t size_ = 0;
+  std::vector<Slot> slots_;  ///< open addressing, a power of two of them, at least half free
 };
 
 }  // namespace sqf
