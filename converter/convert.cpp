@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "format/writer.hpp"
+#include "model/tokenizer_compile.hpp"
 
 namespace sqf {
 namespace {
@@ -170,8 +171,12 @@ Result<ConvertReport> convert(const SourceModel& source, const Plan& plan,
                               const std::filesystem::path& target, const ConvertOptions& options) {
   std::vector<HeadSection> sections = {
       {SectionKind::meta, meta_text(source, plan, options.recipe)}};
-  if (!source.tokenizer_json.empty())
+  if (!source.tokenizer_json.empty()) {
     sections.push_back({SectionKind::tokn, source.tokenizer_json});
+    // What cannot be compiled is carried as text alone; whoever runs the model says why.
+    if (auto tables = compile_tokenizer(source.tokenizer_json))
+      sections.push_back({SectionKind::tokb, *std::move(tables)});
+  }
   if (!source.chat_template.empty()) sections.push_back({SectionKind::tmpl, source.chat_template});
   auto writer =
       Writer::create(target, lay_out(plan), std::move(sections), {.replace = options.replace});

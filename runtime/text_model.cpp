@@ -12,6 +12,17 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+/// From the tables where the file has them in a form that this build knows. Views into the head.
+Result<Tokenizer> open_tokenizer(const Head& head) {
+  const std::string_view json = head.section_text(SectionKind::tokn);
+  if (json.empty()) return malformed("the file holds no tokenizer");
+  if (const auto tables = head.section_bytes(SectionKind::tokb); !tables.empty()) {
+    auto tokenizer = Tokenizer::from_tables(tables);
+    if (tokenizer || tokenizer.error().code != Code::unsupported) return tokenizer;
+  }
+  return Tokenizer::from_json(json);
+}
+
 }  // namespace
 
 TextModel::TextModel(std::unique_ptr<ModelFile> file, Engine engine, Tokenizer tokenizer)
@@ -23,9 +34,7 @@ Result<TextModel> TextModel::open(const std::filesystem::path& path, const Engin
   auto file = std::make_unique<ModelFile>(std::move(*opened));
   auto engine = Engine::create(*file, options);
   if (!engine) return engine.error();
-  const std::string_view json = file->head().section_text(SectionKind::tokn);
-  if (json.empty()) return broken(Rule::model_tokenizer, "the file holds no tokenizer");
-  auto tokenizer = Tokenizer::from_json(json);
+  auto tokenizer = open_tokenizer(file->head());
   if (!tokenizer) {
     if (tokenizer.error().code == Code::unsupported) return tokenizer.error();
     return broken(Rule::model_tokenizer, tokenizer.error().message);
