@@ -275,20 +275,21 @@ class DirectoryCheck {
       return {};
     }
     if (t.rank_pair > m.columns || t.rank_pair > m.rows) return bad("rank " + text(t.rank_pair));
-    if (t.low_rank_a >= d_.components.size()) return bad("factor missing");
-    const Element element = d_.components[t.low_rank_a].element;
-    if (element != Element::f16 && element != Element::i8)
-      return bad(std::string("factors of ") + element_name(element));
+    if (t.low_rank_a == kNone || t.low_rank_b == kNone) return bad("a factor missing");
+    if (t.low_rank_a >= d_.components.size()) return use(t.low_rank_a, {}, "low-rank A");
+    // Both factors have the type of the first; a third type is no factor's.
+    const Element element =
+        d_.components[t.low_rank_a].element == Element::i8 ? Element::i8 : Element::f16;
+    const bool scaled = element == Element::i8;
+    if ((t.low_rank_a_scales != kNone) != scaled || (t.low_rank_b_scales != kNone) != scaled)
+      return bad(scaled ? "i8 factors without scales" : "scales on f16 factors");
     const uint64_t r = t.rank_pair;
     const auto factor = [&](uint64_t rows, uint64_t cols) {
       return ComponentShape{element, Packing::row_major, m.experts * rows, cols};
     };
     if (auto ok = use(t.low_rank_a, factor(m.rows, r), "low-rank A"); !ok) return ok;
     if (auto ok = use(t.low_rank_b, factor(r, m.columns), "low-rank B"); !ok) return ok;
-    if (element == Element::f16) {
-      if (t.low_rank_a_scales != kNone || t.low_rank_b_scales != kNone) return bad("scales on f16");
-      return {};
-    }
+    if (!scaled) return {};
     const auto scales = [&](uint64_t rows) {
       return ComponentShape{Element::f32, Packing::vector, m.experts * rows, 1};
     };
@@ -315,6 +316,11 @@ class DirectoryCheck {
       return bad("a component that its encoding does not use");
     if (p.row_sums != kNone && !integer_levels(e)) return bad("row sums of codes without integers");
     const uint64_t columns = part_columns(d_, t, p);
+    const char* missing = nullptr;
+    each_component(p, e, m, columns, [&](uint32_t index, const ComponentShape&, const char* what) {
+      if (index == kNone && missing == nullptr) missing = what;
+    });
+    if (missing != nullptr) return bad(std::string("no component for its ") + missing);
     Result<void> result;
     each_component(p, e, m, columns,
                    [&](uint32_t index, const ComponentShape& s, const char* what) {

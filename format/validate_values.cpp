@@ -64,10 +64,11 @@ class TensorValues {
           real_rows(part.planes[0], part.encoding.value_type, part.rows, part.columns, "");
         else
           coded(part);
-        if (record.row_sums != kNone) row_sums(part, record.row_sums, expert);
       }
       if (record.column_factors != kNone)
         finite_vector(Rule::scale_value, record.column_factors, " column factors");
+      for (uint64_t expert = 0; expert < m_.experts && record.row_sums != kNone; expert++)
+        row_sums(part_view(head_, file_, tensor_, record, expert), record.row_sums, expert);
     }
     if (tensor_.bias != kNone) finite_vector(Rule::real_value, tensor_.bias, " bias");
     if (tensor_.rank_pair != 0) low_rank();
