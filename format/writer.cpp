@@ -1,13 +1,8 @@
 #include "format/writer.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
-
+#include <algorithm>
+#include <array>
 #include <cassert>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -56,24 +51,9 @@ uint64_t place_components(Directory& directory, uint64_t begin, uint64_t align) 
 
 }  // namespace
 
-Error Writer::failed(const char* what) const {
-  return io_error(temporary_.string() + ": " + what + ": " + std::strerror(errno));
-}
-
 Result<Writer> Writer::create(const std::filesystem::path& target, Directory directory,
                               std::vector<HeadSection> sections, const WriterOptions& options) {
   Writer w;
-  w.target_ = target;
-  w.replace_ = options.replace;
-  std::error_code ignored;
-  const auto status = std::filesystem::symlink_status(target, ignored);
-  if (std::filesystem::exists(status)) {
-    if (!std::filesystem::is_regular_file(status))
-      return io_error(target.string() + ": not a regular file");
-    if (!options.replace)
-      return io_error(target.string() + ": exists already (--force replaces it)");
-  }
-
   Header& h = w.header_;
   h.magic = kMagic;
   h.major = kMajor;
@@ -112,30 +92,10 @@ Result<Writer> Writer::create(const std::filesystem::path& target, Directory dir
   validate_directory(directory, data_begin, h.file_size, 64, findings);
   if (!findings.empty()) return findings.first();
 
-  const auto folder = target.has_parent_path() ? target.parent_path() : std::filesystem::path(".");
-  struct statvfs disk = {};
-  if (::statvfs(folder.c_str(), &disk) == 0) {
-    const uint64_t free = static_cast<uint64_t>(disk.f_bavail) * disk.f_frsize;
-    if (free < h.file_size + h.file_size / 100)
-      return io_error(target.string() + ": needs " + std::to_string(h.file_size) +
-                      " bytes, the disk has " + std::to_string(free) + " free");
-  }
-  w.temporary_ = folder / ("." + target.filename().string() + ".tmp-" + std::to_string(::getpid()));
-  w.fd_ = ::open(w.temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (w.fd_ < 0) {
-    Error error = io_error(target.string() + ": cannot write beside it: " + std::strerror(errno));
-    w.temporary_.clear();
-    return error;
-  }
-  // Some file systems cannot preallocate; the size is set all the same, and a full disk is then
-  // found by the write that hits it.
-  const int preallocated = ::posix_fallocate(w.fd_, 0, static_cast<off_t>(h.file_size));
-  if (preallocated == ENOSPC) {
-    errno = ENOSPC;
-    return w.failed("cannot reserve space");
-  }
-  if (preallocated != 0 && ::ftruncate(w.fd_, static_cast<off_t>(h.file_size)) != 0)
-    return w.failed("cannot size");
+  auto file = PendingFile::create(target, h.file_size, options.replace);
+  if (!file) return file.error();
+  w.target_ = target;
+  w.file_.emplace(std::move(*file));
   w.contents_ = std::move(sections);
   w.directory_ = std::move(directory);
   w.position_ = w.buffer_at_ = data_begin;
@@ -143,48 +103,8 @@ Result<Writer> Writer::create(const std::filesystem::path& target, Directory dir
   return w;
 }
 
-Writer::Writer(Writer&& other) noexcept
-    : target_(std::move(other.target_)),
-      temporary_(std::exchange(other.temporary_, {})),
-      fd_(std::exchange(other.fd_, -1)),
-      replace_(other.replace_),
-      header_(other.header_),
-      sections_(std::move(other.sections_)),
-      contents_(std::move(other.contents_)),
-      directory_(std::move(other.directory_)),
-      component_(other.component_),
-      in_component_(other.in_component_),
-      position_(other.position_),
-      component_hash_(std::move(other.component_hash_)),
-      leaf_hash_(std::move(other.leaf_hash_)),
-      in_leaf_(other.in_leaf_),
-      leaves_(std::move(other.leaves_)),
-      buffer_(std::move(other.buffer_)),
-      buffer_at_(other.buffer_at_) {}
-
-Writer::~Writer() {
-  if (fd_ >= 0) ::close(fd_);
-  if (!temporary_.empty()) ::unlink(temporary_.c_str());
-}
-
-namespace {
-
-/// Writes all bytes at `offset`, over short writes and interrupts.
-bool write_all(int fd, std::span<const std::byte> bytes, uint64_t offset) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    bytes = bytes.subspan(static_cast<size_t>(n));
-    offset += static_cast<uint64_t>(n);
-  }
-  return true;
-}
-
-}  // namespace
-
 Result<void> Writer::flush() {
-  if (!write_all(fd_, buffer_, buffer_at_)) return failed("cannot write");
+  if (auto r = file_->write(buffer_, buffer_at_); !r) return r;
   buffer_at_ += buffer_.size();
   buffer_.clear();
   return {};
@@ -253,38 +173,29 @@ Result<void> Writer::finish() {
     if ((sections_[i].flags & section_compressed) == 0)
       sections_[i].raw_hash = sections_[i].stored_hash;
     if (contents_[i].kind == SectionKind::chks) leaf_table = sections_[i].stored_hash;
-    if (!write_all(fd_, as_bytes(contents_[i].bytes), sections_[i].offset))
-      return failed("cannot write");
+    if (auto r = file_->write(as_bytes(contents_[i].bytes), sections_[i].offset); !r) return r;
   }
   sections_.back().stored_hash = sections_.back().raw_hash = leaf_table;
   const auto table = std::as_bytes(std::span(sections_));
-  if (!write_all(fd_, table, sizeof(Header))) return failed("cannot write");
-  if (::fsync(fd_) != 0) return failed("cannot sync");
+  if (auto r = file_->write(table, sizeof(Header)); !r) return r;
+  if (auto r = file_->sync(); !r) return r;
 
   header_.section_table_hash = hash_bytes(table);
   header_.complete = kComplete;
   const auto header = std::as_bytes(std::span(&header_, 1));
   header_.header_hash = hash_bytes(header.first(sizeof(Header) - 8));
-  if (!write_all(fd_, header, 0)) return failed("cannot write");
-  if (::fsync(fd_) != 0) return failed("cannot sync");
-  if (::close(std::exchange(fd_, -1)) != 0) return failed("cannot close");
-
-  // Without --force a target that has appeared meanwhile stays; file systems that do not know the
-  // flag fall back to a plain rename.
-  const unsigned flags = replace_ ? 0u : static_cast<unsigned>(RENAME_NOREPLACE);
-  int renamed = ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), flags);
-  if (renamed != 0 && errno == EINVAL) renamed = ::rename(temporary_.c_str(), target_.c_str());
-  if (renamed != 0)
-    return io_error(target_.string() + ": cannot put it in place: " + std::strerror(errno));
-  temporary_.clear();
-  const auto folder =
-      target_.has_parent_path() ? target_.parent_path() : std::filesystem::path(".");
-  const int dir = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (dir >= 0) {
-    ::fsync(dir);
-    ::close(dir);
-  }
-  return {};
+  if (auto r = file_->write(header, 0); !r) return r;
+  if (auto r = file_->sync(); !r) return r;
+  // A file that no reader would open must not take the place of one that is good.
+  const auto opens = [&](std::span<const std::byte> bytes) -> Result<void> {
+    auto head = read_head(bytes);
+    if (head) return {};
+    Error error = head.error();
+    error.message = target_.string() + ": would not open: " + error.message;
+    return error;
+  };
+  if (auto r = file_->inspect(opens); !r) return r;
+  return file_->put_in_place();
 }
 
 }  // namespace sqf

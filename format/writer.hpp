@@ -1,8 +1,9 @@
 #pragma once
 // Writes one file, streaming: the sizes of everything are known first, the bytes come once, in
-// order. The target appears whole (temporary beside it, fsync, rename) or not at all.
+// order. The target appears whole (format/pending_file.hpp) and only if it would open.
 
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "format/directory.hpp"
 #include "format/hash.hpp"
 #include "format/head.hpp"
+#include "format/pending_file.hpp"
 
 namespace sqf {
 
@@ -54,27 +56,26 @@ class Writer {
   /// temporary. Errors: io (target exists, not writable, disk full: with both sizes), usage.
   static Result<Writer> create(const std::filesystem::path& target, Directory directory,
                                std::vector<HeadSection> sections, const WriterOptions& options);
-  Writer(Writer&& other) noexcept;
+  Writer(Writer&& other) noexcept = default;
   Writer& operator=(Writer&&) = delete;
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
-  ~Writer();
+  ~Writer() = default;
 
   uint64_t file_size() const { return header_.file_size; }
   /// The next bytes of the components, padding of each included, gaps between them not.
   Result<void> append(std::span<const std::byte> bytes);
-  /// Precondition: every component is complete. Writes the head, syncs, renames.
+  /// Precondition: every component is complete. Writes the head, syncs, reads it back, renames.
+  /// Errors: io; malformed with its rule when the head breaks one (a section that is too long).
   Result<void> finish();
 
  private:
   Writer() = default;
   Result<void> put(std::span<const std::byte> bytes);
   Result<void> flush();
-  Error failed(const char* what) const;
 
-  std::filesystem::path target_, temporary_;
-  int fd_ = -1;
-  bool replace_ = false;
+  std::filesystem::path target_;
+  std::optional<PendingFile> file_;
   Header header_ = {};
   std::vector<SectionRecord> sections_;
   std::vector<HeadSection> contents_;
