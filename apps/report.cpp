@@ -14,7 +14,16 @@
 namespace sqf {
 namespace {
 
-volatile std::sig_atomic_t interrupt_flag = 0;
+volatile std::sig_atomic_t signal_caught = 0;  ///< 0: none
+
+/// The first signal asks the program to stop; whoever sends another does not want to wait.
+void on_signal(int number) {
+  if (signal_caught != 0) {
+    std::signal(number, SIG_DFL);
+    std::raise(number);
+  }
+  signal_caught = number;
+}
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -50,16 +59,22 @@ int close_output(const char* program, int code) {
 
 void catch_signals() {
   struct sigaction action = {};
-  action.sa_handler = [](int) { interrupt_flag = 1; };
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
+  action.sa_handler = on_signal;
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    // What was ignored at the start stays so: nohup, jobs in the background of a script.
+    struct sigaction old = {};
+    if (::sigaction(number, nullptr, &old) == 0 && old.sa_handler != SIG_IGN)
+      ::sigaction(number, &action, nullptr);
+  }
+  // A file larger than `ulimit -f` is an error of the call, not the end of the program.
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 bool interrupted() {
-  return interrupt_flag != 0;
+  return signal_caught != 0;
 }
 void clear_interrupt() {
-  interrupt_flag = 0;
+  if (signal_caught == SIGINT) signal_caught = 0;
 }
 
 ProgressBar::ProgressBar(bool enabled)

@@ -23,10 +23,11 @@ int report(const char* program, const Error& error);
 /// `code`, unless something printed did not reach standard output: then that is reported.
 int close_output(const char* program, int code);
 
-/// After this, Ctrl-C and SIGTERM set a flag instead of ending the program.
+/// After this, the first Ctrl-C, SIGTERM or SIGHUP sets a flag instead of ending the program; a
+/// second one ends it at once.
 void catch_signals();
 bool interrupted();
-void clear_interrupt();
+void clear_interrupt();  ///< forgets a Ctrl-C; the other two stay
 
 /// A line on stderr that overwrites itself; silent where stderr is no terminal.
 class ProgressBar {

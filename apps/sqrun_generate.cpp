@@ -138,7 +138,10 @@ Result<void> converse(const Arguments& a, TextModel& model, double load_seconds)
   while (true) {
     if (terminal) std::fputs("> ", stderr);
     clear_interrupt();
-    if (!std::getline(std::cin, line) || line == "/exit") return {};
+    const bool ended = interrupted() || !std::getline(std::cin, line) || line == "/exit";
+    clear_interrupt();
+    if (interrupted()) return Error{Code::interrupted, "stopped", 0};
+    if (ended) return {};
     if (line.empty()) continue;
     if (line == "/reset") {
       messages = opening(a);
