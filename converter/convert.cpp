@@ -4,6 +4,7 @@
 #include <cmath>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 
 #include "format/writer.hpp"
@@ -36,13 +37,19 @@ class TensorJob {
   explicit TensorJob(const TensorPlan& plan)
       : plan_(plan), out_(allocate_part(plan.encoding, plan.spec.rows, plan.spec.columns)) {}
 
-  Result<void> run(int threads) {
+  /// Asks `go_on`, with the share that is done, after each tile of the calling thread.
+  Result<void> run(int threads, const std::function<bool(double)>& go_on) {
     const int64_t tiles = tiles_of(plan_.spec.rows);
-    std::vector<std::thread> team;
-    for (int64_t i = 1; i < std::min<int64_t>(threads, tiles); i++)
-      team.emplace_back([&] { work(tiles); });
-    work(tiles);
-    for (std::thread& t : team) t.join();
+    {
+      std::vector<std::jthread> team;
+      try {
+        for (int64_t i = 1; i < std::min<int64_t>(threads, tiles); i++)
+          team.emplace_back([&] { work(tiles, nullptr); });
+      } catch (const std::system_error&) {
+        // The threads that there are do it all.
+      }
+      work(tiles, go_on);
+    }
     if (problem_) return *problem_;
     return {};
   }
@@ -50,10 +57,19 @@ class TensorJob {
   const QuantizeStats& stats() const { return stats_; }
 
  private:
-  void work(int64_t tiles) {
+  void work(int64_t tiles, const std::function<bool(double)>& go_on) {
     QuantizeStats stats;
-    for (int64_t tile = next_++; tile < tiles; tile = next_++)
-      if (!encode(tile, stats)) break;
+    try {
+      for (int64_t tile = next_++; tile < tiles; tile = next_++) {
+        if (!encode(tile, stats)) break;
+        const double share = static_cast<double>(tile) / static_cast<double>(tiles);
+        if (go_on && !go_on(share)) next_ = tiles;
+      }
+    } catch (const std::exception& e) {
+      const std::lock_guard lock(mutex_);
+      if (!problem_) problem_ = io_error("tensor \"" + plan_.spec.name + "\": " + e.what());
+      next_ = tiles;
+    }
     const std::lock_guard lock(mutex_);
     stats_.add(stats);
   }
@@ -148,11 +164,15 @@ std::string meta_text(const SourceModel& source, const Plan& plan, const Json& r
   return meta.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-Result<void> append_part(Writer& writer, const PartBuffers& part) {
-  for (const auto& plane : part.planes)
-    if (auto r = writer.append(plane); !r) return r;
-  for (const auto* bytes : {&part.scales, &part.row_factors, &part.zeros})
-    if (auto r = writer.append(*bytes); !r) return r;
+/// In pieces, asking `go_on` before each: a slow disk must not hold up who wants to stop.
+Result<void> append_part(Writer& writer, const PartBuffers& part,
+                         const std::function<bool()>& go_on) {
+  constexpr size_t kPiece = size_t{4} << 20;
+  std::vector<std::span<const std::byte>> components(part.planes.begin(), part.planes.end());
+  components.insert(components.end(), {part.scales, part.row_factors, part.zeros});
+  for (auto rest : components)
+    for (; !rest.empty() && go_on(); rest = rest.subspan(std::min(rest.size(), kPiece)))
+      if (auto r = writer.append(rest.first(std::min(rest.size(), kPiece))); !r) return r;
   return {};
 }
 
@@ -185,17 +205,26 @@ Result<ConvertReport> convert(const SourceModel& source, const Plan& plan,
   ConvertReport report;
   uint64_t done = 0;
   for (const TensorPlan& t : plan.tensors) {
+    const uint64_t bytes = t.source->bytes.size();
+    bool stopped = false;
+    const auto go_on = [&](double share) {
+      const uint64_t here = static_cast<uint64_t>(share * static_cast<double>(bytes));
+      if (!stopped && options.progress)
+        stopped = !options.progress(done + here, plan.source_bytes, t.spec.name);
+      return !stopped;
+    };
     TensorJob job(t);
-    if (auto r = job.run(options.threads); !r) return r.error();
-    if (auto r = append_part(*writer, job.part()); !r) return r.error();
-    if (t.bias != nullptr)
+    if (auto r = job.run(options.threads, go_on); !r) return r.error();
+    if (!stopped)
+      if (auto r = append_part(*writer, job.part(), [&] { return go_on(1); }); !r) return r.error();
+    if (t.bias != nullptr && !stopped)
       if (auto r = append_bias(*writer, *t.bias); !r) return r.error();
-    release_pages(t.source->bytes);
-    report.tensors.push_back({t.spec.name, job.stats()});
-    done += t.source->bytes.size();
-    if (options.progress && !options.progress(done, plan.source_bytes, t.spec.name))
+    if (!go_on(1))
       return Error{Code::interrupted,
                    target.string() + ": stopped before it was complete; nothing was written", 0};
+    release_pages(t.source->bytes);
+    report.tensors.push_back({t.spec.name, job.stats()});
+    done += bytes;
   }
   report.file_bytes = writer->file_size();
   if (auto r = writer->finish(); !r) return r.error();

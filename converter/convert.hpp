@@ -13,8 +13,8 @@ namespace sqf {
 struct ConvertOptions {
   int threads = 1;
   bool replace = false;  ///< an existing target may be replaced
-  /// Called after each tensor with source bytes done, all of them, and the tensor's name;
-  /// returning false stops the work (Code::interrupted, nothing left behind).
+  /// Called between tiles, on the caller's thread, with source bytes done, all of them, and the
+  /// tensor's name; returning false stops the work (Code::interrupted, nothing left behind).
   std::function<bool(uint64_t, uint64_t, const std::string&)> progress;
   Json recipe;  ///< goes into META's "quantization": what was asked for
 };
@@ -30,7 +30,8 @@ struct ConvertReport {
 };
 
 /// Same source, plan and recipe give the same bytes, whatever the CPU and thread count. Errors:
-/// malformed (NaN or infinite weight: tensor, row, column), io, interrupted.
+/// malformed (NaN or infinite weight: tensor, row, column), io, interrupted. A thread that the
+/// system does not give is done without.
 Result<ConvertReport> convert(const SourceModel& source, const Plan& plan,
                               const std::filesystem::path& target, const ConvertOptions& options);
 
