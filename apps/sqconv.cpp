@@ -1,8 +1,12 @@
 // sqconv: a model in, one .sqf file out. Arguments, printing, exit codes; the work is converter/.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "apps/report.hpp"
 #include "converter/convert.hpp"
@@ -117,6 +121,34 @@ double relative_error(const sqf::ConvertReport& report) {
   return sum.energy > 0 ? sum.squared_error / sum.energy : 0;
 }
 
+/// Numbers that their stored type could not hold, on stderr: how many, and where most.
+void warn_of_loss(const sqf::Plan& plan, const sqf::ConvertReport& report) {
+  std::vector<std::pair<int64_t, const std::string*>> worst;
+  int64_t too_large = 0, vanished = 0;
+  for (size_t i = 0; i < plan.tensors.size(); i++) {
+    const sqf::TensorPlan& tensor = plan.tensors[i];
+    const sqf::QuantizeStats& stats = report.tensors[i].stats;
+    // The search cuts scales off at a row's factor where that costs less than a coarser factor.
+    const bool chosen = tensor.range == sqf::Range::search && tensor.encoding.row_factor != 0;
+    const int64_t saturated = chosen ? 0 : stats.saturated;
+    too_large += saturated;
+    vanished += stats.underflowed;
+    if (saturated + stats.underflowed > 0)
+      worst.emplace_back(saturated + stats.underflowed, &tensor.spec.name);
+  }
+  if (worst.empty()) return;
+  std::stable_sort(worst.begin(), worst.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::string names;
+  for (const auto& [count, name] : std::span(worst).first(std::min<size_t>(worst.size(), 3)))
+    names += (names.empty() ? "" : ", ") + *name + " (" + std::to_string(count) + ")";
+  std::fprintf(stderr,
+               "sqconv: warning: in %zu tensors, %lld scales or values were too large for their "
+               "type and %lld groups or values became zero; most in %s\n",
+               worst.size(), static_cast<long long>(too_large), static_cast<long long>(vanished),
+               names.c_str());
+}
+
 /// A path need not be UTF-8; JSON must be.
 void print(const sqf::Json& json) {
   std::printf("%s\n", json.dump(1, ' ', false, sqf::Json::error_handler_t::replace).c_str());
@@ -160,6 +192,7 @@ sqf::Result<void> run(const Arguments& a) {
     result = sqf::convert(*source, *plan, a.output, convert);
   }
   if (!result) return result.error();
+  warn_of_loss(*plan, *result);
   // What was written must open: a converter that cannot read its own file has failed.
   if (auto written = sqf::ModelFile::open(a.output); !written) return written.error();
   const double seconds =
