@@ -133,7 +133,7 @@ Result<void> PendingFile::open_temporary() {
         [&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
     if (fd_ < 0) return failed("cannot create a file beside it");
     struct stat info = {};
-    uninterrupted([&] { return ::flock(fd_, LOCK_EX | LOCK_NB); });
+    uninterrupted([&] { return ::flock(fd_, LOCK_EX); });
     if (::fstat(fd_, &info) == 0 && info.st_nlink > 0) {
       temporary_ = path;
       return {};

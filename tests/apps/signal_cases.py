@@ -1,12 +1,14 @@
 """Stopped half way, by Ctrl-C or worse: nothing half written stays, what was there stays."""
 import os
 import random
+import resource
 import signal
 import struct
 import time
 
+import faults
 import tiny_model as tiny
-from harness import INTERRUPTED, Case, start
+from harness import INTERRUPTED, IO, Case, start
 
 BIG = tiny.LLAMA | {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 4,
                     "num_attention_heads": 16, "num_key_value_heads": 4,
@@ -38,7 +40,7 @@ class Signals(Case):
         return process.returncode, err
 
     def test_interrupted_conversion_leaves_nothing(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             code, err = self.stop_conversion(number)
             self.assertEqual(code, INTERRUPTED, err)
             self.assertIn(b"nothing was written", err)
@@ -51,9 +53,54 @@ class Signals(Case):
         self.assertEqual(os.listdir(self.folder), ["m.sqf"])
         self.assertEqual(self.stop_conversion(signal.SIGKILL, "--force")[0], -signal.SIGKILL)
         self.assertEqual(target.read_bytes(), b"kept")
-        # What a killed process left beside it is in nobody's way.
+        # What a killed process left beside it is in nobody's way, and goes.
         self.call("sqconv", self.source, "-o", target, "--force", "-q", "--range", "minmax")
         self.call("sqcheck", target)
+        self.assertEqual(os.listdir(self.folder), ["m.sqf"])
+
+    def test_second_signal_ends_at_once(self):
+        target = self.folder / "m.sqf"
+        target.write_bytes(b"kept")
+        for first, second in ((signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)):
+            process = start("sqconv", self.source, "-o", target, "-q", "--force", "--range", "minmax",
+                            env=faults.environment("fallocate:1:delay-20000"))
+            while not any(".tmp-" in name for name in os.listdir(self.folder)):
+                self.assertIsNone(process.poll())
+                time.sleep(0.001)
+            begun = time.monotonic()
+            process.send_signal(first)
+            time.sleep(0.3)
+            self.assertIsNone(process.poll(), "the first one waits")
+            process.send_signal(second)
+            process.communicate(timeout=60)
+            self.assertEqual(process.returncode, -second)
+            self.assertLess(time.monotonic() - begun, 15)
+            self.assertEqual(target.read_bytes(), b"kept")
+            for path in self.folder.glob(".m.sqf.tmp-*"):
+                path.unlink()
+
+    def test_ignored_signals_stay_ignored(self):
+        """nohup, and what a script runs in the background."""
+        target = self.folder / "m.sqf"
+        process = start("sqconv", self.source, "-o", target, "-q", "--range", "minmax",
+                        preexec_fn=lambda: [signal.signal(n, signal.SIG_IGN) for n in (signal.SIGHUP, signal.SIGINT)])
+        while not any(".tmp-" in name for name in os.listdir(self.folder)):
+            self.assertIsNone(process.poll())
+            time.sleep(0.001)
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, err)
+        self.call("sqcheck", target)
+
+    def test_file_size_limit(self):
+        limit = 100000
+        process = start("sqconv", self.source, "-o", self.folder / "m.sqf", "-q",
+                        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+        _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, IO, err)
+        self.assertIn(b"m.sqf: cannot reserve space: File too large", err)
+        self.assertEqual(os.listdir(self.folder), [])
 
     def test_interrupted_generation(self):
         target = self.folder / "m.sqf"
