@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "format/layout.hpp"
@@ -90,7 +91,13 @@ std::optional<std::string> encoding_problem(const EncodingRecord& encoding);
 EncodingRecord real_encoding(Element type);
 EncodingRecord affine_encoding(int bits, uint32_t group, Element scale_type, bool row_factor,
                                ZeroKind zero);
-/// Bits of an affine encoding: log2 of its code count.
+/// Sign, 1..7 exponent and 0..6 mantissa bits, 3 to 8 in all; bias 2^(exponent_bits - 1) - 1.
+EncodingRecord minifloat_encoding(int exponent_bits, int mantissa_bits, MinifloatKind kind,
+                                  uint32_t group, Element scale_type, bool row_factor);
+/// 2 to 16 levels: 3 and 5 of them are one plane of that radix, others the fewest bits that do.
+EncodingRecord levels_encoding(std::span<const float> levels, uint32_t group, Element scale_type,
+                               bool row_factor);
+/// Bits of codes that fill whole bits: log2 of their count.
 int code_bits(const EncodingRecord& encoding);
 
 /// In words, e.g. "affine 4-bit g32, scale u8 x row, zero u4".
