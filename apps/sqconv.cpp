@@ -19,12 +19,16 @@ constexpr const char* kFooter = R"(Examples:
   sqconv model.safetensors -o model.sqf --bits 8         config.json and tokenizer.json beside it
   sqconv model.gguf -o model.sqf --method keep           Q4_0, Q4_1, Q8_0 carried over as they are
   sqconv FOLDER -o m.sqf --rule 'down_proj=bits=6' --rule 'layers\.0\.=none'
+  sqconv FOLDER -o m.sqf --grid nf4 --group 64 --scale f16
+  sqconv FOLDER -o m.sqf --grid e2m1 --scale e8m0 --factor none    MXFP4's numbers
+  sqconv FOLDER -o m.sqf --grid ternary --rule 'down_proj=grid=levels:-4/-1/0/1/4,group=120'
   sqconv FOLDER --dry-run                                what would be done, and the size
 
 Exit codes: 0 good, 1 malformed input, 2 usage, 3 environment or I/O, 4 unsupported, 5 interrupted.)";
 
 struct Arguments {
-  std::string input, output, method = "rtn", head, bits, group, scale, zero, range;
+  std::string input, output, method = "rtn", head;
+  std::string bits, grid, group, scale, factor, zero, planes, range;
   std::vector<std::string> rules;
   int threads = sqf::available_cores();
   bool dry_run = false, json = false, force = false, requantize = false, quiet = false;
@@ -39,12 +43,23 @@ void declare(CLI::App& app, Arguments& a) {
       ->check(CLI::IsMember({"rtn", "none", "keep"}))
       ->capture_default_str();
   app.add_option("--bits", a.bits, "bits per code of the layers' matrices, 1 to 8 (default 4)");
+  app.add_option("--grid", a.grid,
+                 "what codes mean (default affine): affine; eEmM, a minifloat of 3 to 8 bits, e.g. "
+                 "e2m1; e5m2ocp, e4m3ocp, e3m2ocp, e2m3ocp, e2m1ocp; binary (-1 1), ternary "
+                 "(-1 0 1), five (-2 to 2), nf4; levels:a/b/c, 2 to 16 ascending numbers");
   app.add_option("--group", a.group,
-                 "columns per scale: a multiple of 32, 16, or 'row' (default 32)");
-  app.add_option("--scale", a.scale,
-                 "scale type: u8, e4m3, e8m0 (with a factor per row), f16, bf16, f32 (default u8)");
+                 "columns per scale: a multiple of 32, 16 with codes of 4 or 8 bits, 'row', or "
+                 "with 3 or 5 levels any number (default 32; 3 or 5 levels 240)");
+  app.add_option("--scale", a.scale, "scale type: u8, e4m3, e8m0, f16, bf16, f32 (default u8)");
+  app.add_option("--factor", a.factor,
+                 "f32 factor per row on top of the scales: row, none (default row for u8, e4m3, "
+                 "e8m0)");
   app.add_option("--zero", a.zero,
-                 "zero point: constant (symmetric), u4, u8, minimum (default u4, above 4 bits u8)");
+                 "zero point of the affine grid: constant (symmetric), u4, u8, minimum (default "
+                 "u4, above 4 bits u8)");
+  app.add_option("--planes", a.planes,
+                 "widest: few planes of codes; bit: one per bit, for bit-serial kernels (default "
+                 "widest)");
   app.add_option("--range", a.range,
                  "minmax, or search for the least squared error (default search)");
   app.add_option(
@@ -70,11 +85,9 @@ void declare(CLI::App& app, Arguments& a) {
 sqf::Result<sqf::PlanOptions> plan_options(const Arguments& a) {
   sqf::PlanOptions options;
   std::string words;
-  const std::pair<const char*, const std::string*> fields[] = {{"bits", &a.bits},
-                                                               {"group", &a.group},
-                                                               {"scale", &a.scale},
-                                                               {"zero", &a.zero},
-                                                               {"range", &a.range}};
+  const std::pair<const char*, const std::string*> fields[] = {
+      {"bits", &a.bits},     {"grid", &a.grid}, {"group", &a.group},   {"scale", &a.scale},
+      {"factor", &a.factor}, {"zero", &a.zero}, {"planes", &a.planes}, {"range", &a.range}};
   for (const auto& [name, value] : fields)
     if (!value->empty()) words += (words.empty() ? "" : ",") + std::string(name) + "=" + *value;
   if (a.method != "rtn") {
@@ -109,6 +122,8 @@ sqf::Json recipe(const Arguments& a, const sqf::PlanOptions& options) {
     json["layers"] = sqf::describe(options.linear.encoding());
     json["head"] = options.head.method == sqf::Method::rtn ? sqf::describe(options.head.encoding())
                                                            : sqf::method_name(options.head.method);
+    if (options.linear.grid.record.grid != sqf::Grid::affine)
+      json["grid"] = options.linear.grid.name;
     json["range"] = options.linear.range == sqf::Range::search ? "search" : "minmax";
   }
   return json;

@@ -29,14 +29,19 @@ struct QuantizeStats {
   int64_t zero_rows = 0;    ///< rows without a nonzero weight
   int64_t saturated = 0;    ///< scales, minimums or values beyond the largest of their type
   int64_t underflowed = 0;  ///< groups or values, not zero, that became zero
+  /// Groups of zeros that became something else: scales of e8m0 on levels without 0.
+  int64_t lifted_zeros = 0;
 
   void add(const QuantizeStats& other);
 };
 
-/// Quantizes rows [16 tile, 16 tile + real_rows) of an affine part and stores them.
+/// Quantizes rows [16 tile, 16 tile + real_rows) of a part of any coded grid and stores them.
 ///   w [real_rows][columns], finite; 1 <= real_rows <= 16, fewer than 16 only in the last tile.
-/// Codes are taken with the scale as stored: round half to even of (w - minimum) / scale, plus the
-/// zero point, clamped. A group of zeros decodes to exact zeros; padding is 0 bytes throughout.
+/// Codes are taken with the scale as stored. Affine: round half to even of (w - minimum) / scale,
+/// plus the zero point, clamped. Minifloat and levels: the level nearest to w / scale, between two
+/// the one with the even code. A group of zeros decodes to exact zeros, by a level of 0 or a scale
+/// of 0; levels without 0 on e8m0 scales, which have none either, take the smallest scale and are
+/// counted, unless the whole row is zeros and has a factor. Padding is 0 bytes throughout.
 /// Allocates about 150 bytes a column; different tiles may run on different threads.
 void quantize_tile(const float* w, int64_t tile, int64_t real_rows, const QuantizeOptions& options,
                    PartBuffers* out, QuantizeStats* stats);

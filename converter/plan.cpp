@@ -1,73 +1,15 @@
 #include "converter/plan.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
+#include <cstring>
 #include <map>
-#include <optional>
 #include <regex>
 
 #include "format/directory.hpp"
 
 namespace sqf {
 namespace {
-
-struct Word {
-  const char* name;
-  int value;
-};
-constexpr Word kScales[] = {
-    {"f32", static_cast<int>(Element::f32)},   {"f16", static_cast<int>(Element::f16)},
-    {"bf16", static_cast<int>(Element::bf16)}, {"u8", static_cast<int>(Element::u8)},
-    {"e4m3", static_cast<int>(Element::e4m3)}, {"e8m0", static_cast<int>(Element::e8m0)}};
-constexpr Word kZeros[] = {{"constant", static_cast<int>(ZeroKind::constant)},
-                           {"u4", static_cast<int>(ZeroKind::u4)},
-                           {"u8", static_cast<int>(ZeroKind::u8)},
-                           {"minimum", static_cast<int>(ZeroKind::minimum_f16)}};
-constexpr Word kRanges[] = {{"minmax", static_cast<int>(Range::minmax)},
-                            {"search", static_cast<int>(Range::search)}};
-
-template <size_t N>
-std::optional<int> find_word(const Word (&words)[N], std::string_view name) {
-  for (const Word& word : words)
-    if (name == word.name) return word.value;
-  return std::nullopt;
-}
-
-std::optional<int> parse_number(std::string_view text) {
-  int value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
-Result<void> apply_word(const std::string& key, const std::string& value, QuantSpec& spec) {
-  const Error bad = usage_error("\"" + key + "=" + value + "\" is no setting of an encoding");
-  if (key == "bits") {
-    const auto bits = parse_number(value);
-    if (!bits || *bits < 1 || *bits > 8) return bad;
-    spec.bits = *bits;
-  } else if (key == "group") {
-    const auto group = parse_number(value).value_or(-1);
-    if (value != "row" && group <= 0) return bad;
-    spec.group = value == "row" ? 0 : static_cast<uint32_t>(group);
-  } else if (key == "scale") {
-    const auto scale = find_word(kScales, value);
-    if (!scale) return bad;
-    spec.scale = static_cast<Element>(*scale);
-  } else if (key == "zero") {
-    const auto zero = find_word(kZeros, value);
-    if (!zero) return bad;
-    spec.zero = static_cast<ZeroKind>(*zero);
-  } else if (key == "range") {
-    const auto range = find_word(kRanges, value);
-    if (!range) return bad;
-    spec.range = static_cast<Range>(*range);
-  } else {
-    return bad;
-  }
-  return {};
-}
 
 Element real_element(SourceType type) {
   switch (type) {
@@ -232,45 +174,6 @@ Result<void> settle(QuantSpec spec, const PlanOptions& options, TensorPlan& t) {
 
 }  // namespace
 
-const char* method_name(Method method) {
-  constexpr const char* kNames[] = {"none", "rtn", "keep"};
-  return kNames[static_cast<size_t>(method)];
-}
-
-EncodingRecord QuantSpec::encoding() const {
-  const bool two_level = scale == Element::u8 || scale == Element::e4m3 || scale == Element::e8m0;
-  const ZeroKind kind = zero != ZeroKind::none ? zero : bits <= 4 ? ZeroKind::u4 : ZeroKind::u8;
-  return affine_encoding(bits, group, scale, two_level, kind);
-}
-
-Result<QuantSpec> parse_spec(const std::string& text, QuantSpec spec) {
-  if (text == "none" || text == "keep") {
-    spec.method = text == "none" ? Method::none : Method::keep;
-    return spec;
-  }
-  spec.method = Method::rtn;
-  for (size_t at = 0; at <= text.size();) {
-    const size_t comma = std::min(text.find(',', at), text.size());
-    const std::string word = text.substr(at, comma - at);
-    const size_t equals = word.find('=');
-    if (equals == std::string::npos)
-      return usage_error("\"" + word +
-                         "\" is no setting of an encoding (bits=, group=, scale=, zero=, range=)");
-    if (auto r = apply_word(word.substr(0, equals), word.substr(equals + 1), spec); !r)
-      return r.error();
-    at = comma + 1;
-  }
-  return spec;
-}
-
-Result<EncodingRule> parse_rule(const std::string& text) {
-  // Both sides may hold '=': the split is the first one with a specification behind it.
-  for (size_t cut = text.find('='); cut != std::string::npos; cut = text.find('=', cut + 1))
-    if (cut > 0 && parse_spec(text.substr(cut + 1), {}))
-      return EncodingRule{text.substr(0, cut), text.substr(cut + 1)};
-  return usage_error("--rule \"" + text + "\": expected REGEX=SPEC, e.g. 'down_proj=bits=6'");
-}
-
 Result<Plan> make_plan(const SourceModel& source, const PlanOptions& options) {
   auto description = description_from_config(source.config, source.generation_config);
   if (!description) return description.error();
@@ -319,7 +222,8 @@ std::vector<std::pair<std::string, KindSum>> sum_by_kind(const Plan& plan) {
   for (const TensorPlan& t : plan.tensors) {
     const std::string key = kind_of(t.spec);
     auto row = std::find_if(rows.begin(), rows.end(), [&](auto& r) {
-      return r.first == key && describe(r.second.first->encoding) == describe(t.encoding);
+      const EncodingRecord& e = r.second.first->encoding;
+      return r.first == key && std::memcmp(&e, &t.encoding, sizeof e) == 0;
     });
     if (row == rows.end()) row = rows.insert(rows.end(), {key, {0, 0, 0, &t}});
     row->second.count++;

@@ -6,42 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "converter/encode.hpp"
+#include "converter/quant_spec.hpp"
 #include "converter/source.hpp"
 #include "model/description.hpp"
 
 namespace sqf {
-
-enum class Method : uint8_t {
-  none,  ///< values as they are
-  rtn,   ///< round to nearest
-  keep,  ///< codes of an already quantized input, carried over
-};
-const char* method_name(Method method);
-
-/// The encoding that rules and options ask for; unset fields take the defaults of the width.
-struct QuantSpec {
-  Method method = Method::rtn;
-  int bits = 4;
-  uint32_t group = 32;  ///< 0: the whole row
-  Element scale = Element::u8;
-  ZeroKind zero = ZeroKind::none;  ///< none: u4 up to 4 bits, u8 above
-  Range range = Range::search;
-
-  EncodingRecord encoding() const;
-};
-
-/// "bits=8,group=64,scale=f16,zero=constant,range=minmax", "none" or "keep": what is named is
-/// changed in `base`. Errors: usage, naming the word.
-Result<QuantSpec> parse_spec(const std::string& text, QuantSpec base);
-
-struct EncodingRule {
-  std::string pattern;  ///< ECMAScript regular expression, searched in the tensor's name
-  std::string spec;
-};
-
-/// Splits "REGEX=SPEC". Errors: usage.
-Result<EncodingRule> parse_rule(const std::string& text);
 
 struct PlanOptions {
   QuantSpec linear;                 ///< the matrices inside the layers

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 
+#include "converter/methods/level_grid.hpp"
 #include "format/layout.hpp"
 
 namespace sqf {
@@ -19,21 +20,24 @@ struct alignas(64) Lanes {
   float operator[](size_t lane) const { return at[lane]; }
 };
 
-/// What one group's codes mean in each row: w = scale * (code - zero) + minimum, codes 0..top.
-/// A scale of 0 gives the code `zero`.
+/// What one group's codes mean in each row: w = scale * (code - zero) + minimum, codes 0..top; or,
+/// with levels, w = scale * level. A scale of 0 gives the code `zero`, or that of the level nearest
+/// to 0.
 struct LaneGrid {
   Lanes scale, zero, minimum;
   float top = 0;
+  const LevelGrid* levels = nullptr;
 };
 
 /// Sums over a group's columns, each weighted, of t = (w - minimum) / scale and of the level
-/// p = code - zero that t rounds to. Divided by the scale, so they suit any magnitude.
+/// p = code - zero that t rounds to. Divided by the scale (with levels: times their unit), so they
+/// suit any magnitude.
 struct LaneSums {
   Lanes error;  ///< (t - p)^2
   Lanes t, p, tp, pp;
 };
 
-/// What encoding lost, in each row, divided by the scale squared; 0 where the scale is 0.
+/// What encoding lost, in each row, divided by the same squared; 0 where the scale is 0.
 struct LaneLoss {
   Lanes error;   ///< sum of (w - decoded)^2, each decoded as the format says
   Lanes energy;  ///< sum of w^2
@@ -57,7 +61,8 @@ struct LaneKernels {
                  LaneLoss* loss);
 };
 
-/// All that this CPU can run, the widest last.
+/// All that this CPU can run, the widest last: for integer codes, or for the levels of a grid.
 std::span<const LaneKernels> lane_kernels();
+std::span<const LaneKernels> lane_kernels(const LevelGrid& levels);
 
 }  // namespace sqf

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "converter/methods/lanes.hpp"
@@ -17,8 +18,14 @@ struct RangeRules {
   ScaleType scale_type;
   bool row_factor = false;
   ZeroKind zero = ZeroKind::constant;
-  float top = 0;       ///< largest code
-  float constant = 0;  ///< zero kind constant: the zero point
+  float top = 0;                    ///< largest code that could be written in the planes
+  float constant = 0;               ///< zero kind constant: the zero point
+  std::optional<LevelGrid> levels;  ///< grids without zero points; outlives what is made from here
+
+  /// A grid without codes' meaning but that of the encoding.
+  LaneGrid grid() const;
+  /// A scale that search and division can work with.
+  bool workable(float scale) const;
 };
 RangeRules range_rules(const EncodingRecord& encoding);
 
@@ -31,7 +38,9 @@ struct LaneGroup {
   float weight_sum;
 };
 
-/// The smallest range that clips nothing, with a scale of any f32.
+/// The smallest range that clips nothing, with a scale of any f32; of levels that have no sign of
+/// a weight's, the smallest that clips nothing of the other. Levels may take a negative scale where
+/// the scale type has one and it is the smaller.
 LaneGrid plain_range(const RangeRules& rules, const LaneGroup& group);
 
 /// Starts from the plain range and returns one of no more error.
@@ -50,6 +59,7 @@ struct StoredGroup {
   std::array<uint32_t, kTileRows> scale_bits = {};
   std::array<uint16_t, kTileRows> minimum_bits = {};
   std::array<bool, kTileRows> saturated = {}, underflowed = {};
+  std::array<bool, kTileRows> lifted = {};  ///< nothing stored stands for 0
   Lanes error;  ///< of store_searched: weighted, in units of the plain scale squared
 };
 

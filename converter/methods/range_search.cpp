@@ -21,6 +21,11 @@ constexpr std::array<float, 8> kStep = {0.07f, 0.05f, 0.04f, 0.03f, 0.02f, 0.015
 constexpr int kEndSteps = 4;
 constexpr float kWidestEndStep = 0.08f;
 constexpr int kRefinements = 2, kRoundings = 2;
+// Levels that keep halving look the same at half the scale: an octave of scales, from nearly twice
+// the plain one, which clips nothing.
+constexpr float kOctaveTop = 1.9f;
+constexpr size_t kOctaveSteps = 32, kFineOctaveSteps = 96;
+constexpr int32_t kFineMantissa = 4;  ///< from so many bits on the finer steps
 
 /// The best grid so far and its error, in units of the plain scale squared.
 struct Best {
@@ -37,21 +42,37 @@ bool integer_zero(const RangeRules& rules) {
   return rules.zero == ZeroKind::u4 || rules.zero == ZeroKind::u8;
 }
 
-Best start(const LaneGroup& group, const LaneGrid& grid, const LaneGrid& plain) {
+/// What rounding alone makes of weights that the codes hit exactly: nothing to improve on.
+Lanes noise_of(const LaneGroup& group, const LaneGrid& grid) {
+  Lanes largest, low, high;
+  largest.at.fill(grid.top);
+  if (grid.levels != nullptr) {
+    group.kernels->bounds(group.x, group.size, &low, &high);
+    for (size_t lane = 0; lane < kTileRows; lane++)
+      largest[lane] = std::max(-low[lane], high[lane]) / grid.levels->unit /
+                      std::max(std::fabs(grid.scale[lane]), FLT_MIN);
+  }
+  Lanes noise;
+  for (size_t lane = 0; lane < kTileRows; lane++) {
+    const float off = largest[lane] * 0x1p-21f;
+    noise[lane] = group.weight_sum * off * off;
+  }
+  return noise;
+}
+
+Best start(const RangeRules& rules, const LaneGroup& group, const LaneGrid& grid,
+           const LaneGrid& plain) {
   Best best;
-  // What rounding alone makes of weights that the codes hit exactly: nothing to improve on.
-  const float off = grid.top * 0x1p-21f;
-  const float noise = group.weight_sum * off * off;
+  const Lanes noise = noise_of(group, grid);
   best.grid = grid;
   group.kernels->error(group.x, group.weight, group.size, grid, &best.error);
   for (size_t lane = 0; lane < kTileRows; lane++) {
-    const float scale = plain.scale[lane];
-    best.unit[lane] = scale > 16 * FLT_MIN && scale < FLT_MAX / 16 ? scale : 0;
+    best.unit[lane] = rules.workable(plain.scale[lane]) ? std::fabs(plain.scale[lane]) : 0;
     const float r = relative(grid.scale[lane], best.unit[lane]);
     // Stored as 0, every weight is lost: whatever has a scale may replace that.
-    best.error[lane] = grid.scale[lane] == 0       ? FLT_MAX
-                       : best.error[lane] <= noise ? 0
-                                                   : best.error[lane] * r * r;
+    best.error[lane] = grid.scale[lane] == 0             ? FLT_MAX
+                       : best.error[lane] <= noise[lane] ? 0
+                                                         : best.error[lane] * r * r;
   }
   return best;
 }
@@ -110,6 +131,7 @@ LaneGrid least_squares(const RangeRules& rules, const LaneGroup& group, const La
     const double scale = grid.scale[lane] * slope;
     const double minimum = grid.minimum[lane] + grid.scale[lane] * offset;
     if (!(std::fabs(scale) >= FLT_MIN && std::fabs(scale) <= FLT_MAX / 16)) continue;
+    if (scale < 0 && !rules.scale_type.has_sign()) continue;  // levels of one sign alone
     fitted.scale[lane] = static_cast<float>(scale);
     fitted.minimum[lane] = static_cast<float>(std::clamp(minimum, -65504.0, 65504.0));
   }
@@ -139,7 +161,8 @@ void shrink(const RangeRules& rules, const LaneGroup& group, const LaneGrid& pla
   const size_t bits = static_cast<size_t>(std::bit_width(static_cast<uint32_t>(rules.top)));
   const float step = kStep[bits - 1];
   // Codes run one further down than up: a negative scale turns that round.
-  const bool both = rules.zero == ZeroKind::constant && rules.scale_type.has_sign();
+  const bool lopsided = rules.levels ? !rules.levels->symmetric : rules.zero == ZeroKind::constant;
+  const bool both = lopsided && rules.scale_type.has_sign();
   std::array<float, kSteps> factors;
   float next = kFirst;
   for (bool deeper = true; deeper && next > kLast;) {
@@ -151,6 +174,19 @@ void shrink(const RangeRules& rules, const LaneGroup& group, const LaneGrid& pla
     if (!both) continue;
     for (float& factor : factors) factor = -factor;
     deeper |= offer_scan(group, plain, factors, best) != 0;
+  }
+}
+
+void try_octave(const LaneGroup& group, const LaneGrid& plain, Best* best) {
+  std::array<float, kFineOctaveSteps> all;
+  const bool fine = plain.levels->mantissa_bits >= kFineMantissa;
+  const std::span<float> factors = std::span(all).first(fine ? kFineOctaveSteps : kOctaveSteps);
+  const float share = 0.5f / static_cast<float>(factors.size());
+  for (size_t i = 0; i < factors.size(); i++)
+    factors[i] = kOctaveTop * (1 - share * static_cast<float>(i));
+  for (bool deeper = true; deeper && factors[0] > kLast;) {
+    deeper = offer_scan(group, plain, factors, best) != 0;
+    for (float& factor : factors) factor *= 0.5f;
   }
 }
 
@@ -183,10 +219,12 @@ struct Storing {
 StoredGroup store_near(const RangeRules& rules, const LaneGrid& wanted, const Lanes& factors,
                        int up) {
   StoredGroup stored;
+  stored.grid = rules.grid();
   const ScaleType& type = rules.scale_type;
   for (size_t lane = 0; lane < kTileRows; lane++) {
     const float scale = wanted.scale[lane];
-    const int64_t rung = static_cast<int64_t>(type.nearest(std::fabs(scale) / factors[lane])) + up;
+    const float relative_scale = factors[lane] > 0 ? std::fabs(scale) / factors[lane] : 0;
+    const int64_t rung = static_cast<int64_t>(type.nearest(relative_scale)) + up;
     const int64_t last = static_cast<int64_t>(type.last());
     store_lane(rules, lane, static_cast<uint32_t>(std::clamp<int64_t>(rung, 0, last)), scale < 0,
                wanted.zero[lane], f32_to_f16(wanted.minimum[lane]), factors[lane], &stored);
@@ -197,8 +235,12 @@ StoredGroup store_near(const RangeRules& rules, const LaneGrid& wanted, const La
 }  // namespace
 
 LaneGrid search_range(const RangeRules& rules, const LaneGroup& group, const LaneGrid& plain) {
-  Best best = start(group, plain, plain);
-  if (rules.zero == ZeroKind::minimum_f16)
+  Best best = start(rules, group, plain, plain);
+  // Where the levels are few the plain codes alone nearly settle the scale, of binary wholly.
+  if (rules.levels) offer(group, least_squares(rules, group, plain), &best);
+  if (rules.levels && rules.levels->wide)
+    try_octave(group, plain, &best);
+  else if (rules.zero == ZeroKind::minimum_f16)
     shrink_with_minimum(rules, group, plain, &best);
   else
     shrink(rules, group, plain, &best);
@@ -210,7 +252,7 @@ LaneGrid search_range(const RangeRules& rules, const LaneGroup& group, const Lan
 StoredGroup store_searched(const RangeRules& rules, const LaneGroup& group, const LaneGrid& plain,
                            const LaneGrid& wanted, const Lanes& factors) {
   Storing storing = {store_plain(rules, plain, factors), {}};
-  storing.best = start(group, storing.group.grid, plain);
+  storing.best = start(rules, group, storing.group.grid, plain);
   storing.offer_stored(group, store_near(rules, wanted, factors, 0));
   if (rules.scale_type.is_coarse()) {
     const LaneGrid from = storing.best.grid;
@@ -219,6 +261,12 @@ StoredGroup store_searched(const RangeRules& rules, const LaneGroup& group, cons
   for (int i = 0; i < kRoundings; i++) {
     const LaneGrid fitted = least_squares(rules, group, storing.best.grid);
     storing.offer_stored(group, store_near(rules, fitted, factors, 0));
+  }
+  for (size_t lane = 0; lane < kTileRows; lane++) {
+    // A search that shrinks the range wants to clip: only a scale it cannot have counts.
+    const float rungs = std::fabs(wanted.scale[lane]) * (1.0f - 0x1p-18f);
+    storing.group.saturated[lane] &=
+        rungs > rules.scale_type.value(rules.scale_type.last()) * factors[lane];
   }
   storing.group.grid = storing.best.grid;
   storing.group.error = storing.best.error;

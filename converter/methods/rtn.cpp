@@ -90,7 +90,8 @@ StoredTile searched_tile(const Tile& tile) {
     choices.push_back(factors);
     for (float& factor : choices.back().at) factor *= multiple;
   }
-  if (choices.size() > 1) choices.push_back(row_factors(tile.rules, largest_scales(plain)));
+  if (choices.size() > 1 || (tile.rules.levels && tile.rules.row_factor))
+    choices.push_back(row_factors(tile.rules, largest_scales(plain)));
 
   StoredTile best;
   std::array<double, kTileRows> least;
@@ -128,13 +129,16 @@ struct Loss {
 Loss loss_of(const LaneGroup& group, const LaneGrid& grid, const uint8_t* codes, size_t lane,
              const LaneLoss& sums) {
   const double scale = grid.scale[lane];
-  const double unit = scale * scale;
-  if (sums.energy[lane] > 0 && sums.energy[lane] <= FLT_MAX)
+  const double divisor = grid.levels != nullptr ? scale * grid.levels->unit : scale;
+  const double unit = divisor * divisor;
+  if (sums.energy[lane] > 0 && sums.energy[lane] <= FLT_MAX && sums.error[lane] <= FLT_MAX)
     return {sums.error[lane] * unit, sums.energy[lane] * unit};
   Loss loss;
   for (size_t k = 0; k < static_cast<size_t>(group.size); k++) {
     const double w = group.x[k * kTileRows + lane];
-    const double level = static_cast<double>(codes[k * kTileRows + lane]) - grid.zero[lane];
+    const uint8_t code = codes[k * kTileRows + lane];
+    const double level = grid.levels != nullptr ? grid.levels->values[code]
+                                                : static_cast<double>(code) - grid.zero[lane];
     const double off = w - (scale * level + grid.minimum[lane]);
     loss.error += off * off;
     loss.energy += w * w;
@@ -150,6 +154,7 @@ void QuantizeStats::add(const QuantizeStats& other) {
   zero_rows += other.zero_rows;
   saturated += other.saturated;
   underflowed += other.underflowed;
+  lifted_zeros += other.lifted_zeros;
 }
 
 void quantize_tile(const float* w, int64_t tile_index, int64_t real_rows,
@@ -158,9 +163,10 @@ void quantize_tile(const float* w, int64_t tile_index, int64_t real_rows,
   const size_t lanes = static_cast<size_t>(columns * kTileRows);
   Tile tile = {range_rules(out->encoding),
                grouping(out->encoding, columns),
-               &lane_kernels().back(),
+               nullptr,
                std::make_unique_for_overwrite<float[]>(lanes),
                {}};
+  tile.kernels = &(tile.rules.levels ? lane_kernels(*tile.rules.levels) : lane_kernels()).back();
   transpose(w, real_rows, columns, tile.x.get());
   const bool search = options.range == Range::search;
   if (search && options.importance != nullptr)
@@ -186,7 +192,8 @@ void quantize_tile(const float* w, int64_t tile_index, int64_t real_rows,
       energy[lane] += loss.energy;
       stats->squared_error += loss.error;
       stats->saturated += parameters.saturated[lane];
-      stats->underflowed += parameters.underflowed[lane];
+      stats->underflowed += loss.energy > 0 && parameters.underflowed[lane];
+      stats->lifted_zeros += loss.energy == 0 && parameters.lifted[lane];
     }
   }
   store.codes(codes.get());

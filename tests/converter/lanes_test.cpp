@@ -10,6 +10,8 @@
 #include <random>
 #include <vector>
 
+#include "format/encoding.hpp"
+
 namespace sqf {
 namespace {
 
@@ -81,6 +83,34 @@ TEST(Lanes, EveryInstructionSetGivesTheSameBits) {
           ASSERT_EQ(first.codes[k * kTileRows + lane], static_cast<uint8_t>(t + grid.zero[lane]));
         }
     }
+}
+
+TEST(Lanes, EveryInstructionSetRoundsToLevelsAlike) {
+  std::mt19937 random(2);
+  std::normal_distribution<float> normal;
+  const std::vector<float> table = {-1, -0.3f, 0, 0.1f, 0.4f, 1.5f};
+  std::vector<EncodingRecord> encodings = {levels_encoding(table, 0, Element::f32, false)};
+  for (int bits = 3; bits <= 8; bits++)
+    for (int exponent = 1; exponent < bits; exponent++)
+      encodings.push_back(minifloat_encoding(exponent, bits - 1 - exponent,
+                                             MinifloatKind::saturating, 0, Element::f32, false));
+  for (const EncodingRecord& e : encodings) {
+    const LevelGrid levels = *level_grid(e);
+    for (const int64_t size : {1, 7, 64, 65, 1000}) {
+      std::vector<float> x(static_cast<size_t>(size * kTileRows)),
+          weight(static_cast<size_t>(size));
+      for (float& v : x) v = normal(random);
+      for (float& v : weight) v = std::exp(normal(random));
+      LaneGrid grid;
+      grid.levels = &levels;
+      for (size_t lane = 0; lane < kTileRows; lane++)
+        grid.scale[lane] =
+            lane == 3 ? 0 : (lane % 2 ? -3.0f : 3.0f) / levels.reach / static_cast<float>(lane + 1);
+      const Outcome first = run(lane_kernels(levels).front(), x, weight, grid);
+      for (const LaneKernels& kernels : lane_kernels(levels))
+        EXPECT_TRUE(first == run(kernels, x, weight, grid)) << kernels.name << ", " << size;
+    }
+  }
 }
 
 TEST(Lanes, HalvesRoundToEven) {

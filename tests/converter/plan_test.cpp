@@ -114,6 +114,61 @@ TEST(Spec, RefusesByWord) {
     expect_error(parse_spec(text, {}), Code::usage, "is no setting of an encoding (bits=");
 }
 
+TEST(Spec, GridsByName) {
+  const auto words = [](const std::string& text) { return describe(spec_of(text).encoding()); };
+  EXPECT_EQ(words("grid=e2m1,scale=e8m0,factor=none"), "minifloat e2m1 g32, scale e8m0");
+  EXPECT_EQ(words("grid=e4m3ocp,scale=f16,group=row"), "minifloat e4m3 ocp row, scale f16");
+  EXPECT_EQ(words("grid=binary"), "2 levels -1 1 g32, scale u8 x row f32");
+  EXPECT_EQ(words("grid=ternary"), "3 levels -1 0 1 g240, scale u8 x row f32");
+  EXPECT_EQ(words("grid=ternary,group=77"), "3 levels -1 0 1 g77, scale u8 x row f32");
+  EXPECT_EQ(words("grid=five,scale=bf16"), "5 levels -2 -1 0 1 2 g240, scale bf16");
+  EXPECT_EQ(words("grid=nf4,scale=f16,factor=row"), "16 levels -1 to 1 g32, scale f16 x row f32");
+  EXPECT_EQ(words("grid=levels:-2/0.5/1e3"), "3 levels -2 0.5 1000 g240, scale u8 x row f32");
+  EXPECT_EQ(words("bits=3,planes=bit"),
+            "3-bit asymmetric in bit planes g32, scale u8 x row f32, zero u4");
+  EXPECT_EQ(words("grid=affine"), words("bits=4"));
+  EXPECT_EQ(spec_of("grid=levels:0/1/2/3/4/5").encoding().radices[0], 4);
+  EXPECT_EQ(spec_of("grid=levels:0/1/2/3/4/5").encoding().radices[1], 2);
+  EXPECT_EQ(spec_of("grid=five").encoding().radices[0], 5);
+  // Every sum of bits and every name once: 2 to 7 splits, five OCP types, four tables, affine.
+  EXPECT_EQ(named_grids().size(), 27u + 5 + 4 + 1);
+  for (const NamedGrid& grid : named_grids())
+    EXPECT_EQ(encoding_problem(spec_of("grid=" + grid.name).encoding()), std::nullopt) << grid.name;
+}
+
+TEST(Spec, AGridLeavesWhatOthersSaid) {
+  // The width and zero point of a base are those of its affine grid, kept for when it comes back.
+  const QuantSpec base = spec_of("bits=5,zero=constant,group=64");
+  const QuantSpec nf4 = spec_of("grid=nf4", base);
+  EXPECT_EQ(describe(nf4.encoding()), "16 levels -1 to 1 g64, scale u8 x row f32");
+  EXPECT_EQ(describe(spec_of("grid=affine", nf4).encoding()), describe(base.encoding()));
+  EXPECT_EQ(spec_of("grid=affine", spec_of("grid=ternary")).encoding().group, 32u);
+  for (const char* agreeing : {"grid=nf4,bits=4", "bits=8,grid=e5m2",
+                               "grid=levels:0/1/2/3/4,"
+                               "grid=levels:0/1/2/3/4/5,bits=3"})
+    EXPECT_TRUE(parse_spec(agreeing, {})) << agreeing;
+  expect_error(parse_spec("grid=nf4,bits=5", {}), Code::usage,
+               "\"bits=5\" disagrees with grid nf4");
+  expect_error(parse_spec("bits=2,grid=ternary", {}), Code::usage, "which has 3 codes");
+  expect_error(parse_spec("bits=3", nf4), Code::usage, "\"bits=3\" disagrees with grid nf4");
+  expect_error(parse_spec("zero=u8,grid=e2m1", {}), Code::usage, "\"zero=u8\" on grid e2m1");
+  expect_error(parse_spec("zero=constant", nf4), Code::usage, "\"zero=constant\" on grid nf4");
+  expect_error(parse_spec("grid=five,planes=bit", {}), Code::usage, "\"planes=bit\" on grid five");
+}
+
+TEST(Spec, RefusesGridsByWord) {
+  for (const char* name : {"", "nf5", "NF4", "e2m1 ", "e0m3", "e8m0", "e1m0", "e5m3", "e4m4",
+                           "e2m2ocp", "e4m3fn", "int4", "levels", "level:0/1", "affine4"})
+    expect_error(parse_spec("grid=" + std::string(name), {}), Code::usage,
+                 "\"grid=" + std::string(name) + "\" is no grid");
+  for (const char* table : {"", "1", "1/", "/1", "1/1", "2/1", "0/-0", "0/nan", "0/inf", "0/1e99",
+                            "0/1x", "0 /1", "0//1", "0/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16"})
+    expect_error(parse_spec("grid=levels:" + std::string(table), {}), Code::usage,
+                 "\"grid=levels:" + std::string(table) + "\": expected 2 to 16");
+  for (const char* text : {"factor=yes", "factor=", "planes=2", "planes="})
+    expect_error(parse_spec(text, {}), Code::usage, "\"" + std::string(text) + "\" is no setting");
+}
+
 TEST(RuleText, SplitsAtTheFirstSpecification) {
   const auto split = [](const char* text) {
     auto rule = parse_rule(text);
@@ -128,10 +183,30 @@ TEST(RuleText, SplitsAtTheFirstSpecification) {
 
 TEST(MakePlan, BytesAreThoseOfTheComponents) {
   const Model model;
-  for (const char* text :
-       {"none", "bits=1", "bits=2", "bits=3", "bits=4", "bits=5", "bits=6", "bits=7", "bits=8",
-        "bits=4,group=16", "bits=3,group=64", "bits=5,group=row", "bits=4,scale=f16,zero=constant",
-        "bits=2,scale=f32,zero=minimum", "bits=7,scale=e8m0,zero=u8", "bits=3,group=4096"}) {
+  for (const char* text : {"none",
+                           "bits=1",
+                           "bits=2",
+                           "bits=3",
+                           "bits=4",
+                           "bits=5",
+                           "bits=6",
+                           "bits=7",
+                           "bits=8",
+                           "bits=4,group=16",
+                           "bits=3,group=64",
+                           "bits=5,group=row",
+                           "bits=4,scale=f16,zero=constant",
+                           "bits=2,scale=f32,zero=minimum",
+                           "bits=7,scale=e8m0,zero=u8",
+                           "bits=3,group=4096",
+                           "grid=nf4",
+                           "grid=ternary",
+                           "grid=five,group=50",
+                           "grid=binary,scale=f16",
+                           "grid=e3m2",
+                           "grid=e4m3ocp,group=16,factor=none",
+                           "bits=5,planes=bit",
+                           "grid=levels:0/1/2/4/8/16"}) {
     PlanOptions options;
     options.linear = options.head = spec_of(text);
     auto plan = make_plan(model.source, options);
