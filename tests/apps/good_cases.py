@@ -155,6 +155,44 @@ class Options(Case):
                 target, _ = self.convert((self.plain, self.ragged)[i // 2 % 2], *options)
                 self.same_text_everywhere(target)
 
+    def test_grids(self):
+        minifloats = [f"e{e}m{bits - 1 - e}" for bits in range(3, 9) for e in range(1, bits)]
+        ocp = ["e5m2ocp", "e4m3ocp", "e3m2ocp", "e2m3ocp", "e2m1ocp"]
+        tables = ["binary", "ternary", "five", "nf4", "levels:-3/-1/0/0.5/2/4", "levels:-1/0/2", "affine"]
+        scales, groups = ["u8", "f16", "e8m0", "e4m3", "bf16", "f32"], ["32", "row", "64", None]
+        for i, grid in enumerate(minifloats + ocp + tables):
+            options = ["--grid", grid, "--scale", scales[i % 6], "--range", ["search", "minmax"][i % 5 == 4],
+                       *(["--group", groups[i % 4]] if groups[i % 4] else []),
+                       *(["--factor", ["row", "none"][i // 4 % 2]] if scales[i % 6] != "u8" else []),
+                       *(["--head", f"grid={grid}"] if i % 3 == 0 else [])]
+            with self.subTest(options=options):
+                target, result = self.convert((self.plain, self.ragged)[i % 2], *options)
+                self.assertLess(result["relative_squared_error"], 0.65)
+                self.same_text_everywhere(target)
+
+    def test_bit_planes_decode_alike(self):
+        for options in (["--bits", "3"], ["--bits", "8", "--group", "64"], ["--grid", "nf4", "--scale", "f16"]):
+            texts = []
+            for planes in ("widest", "bit"):
+                target, result = self.convert(self.ragged, *options, "--planes", planes, "-t", "1")
+                self.same_text_everywhere(target)
+                texts.append((result["relative_squared_error"], self.call("sqrun", target, *GREEDY, "--exact")))
+            self.assertEqual(*texts)
+
+    def test_grids_refused(self):
+        for options, words in {("--grid", "nf5"): ["grid=nf5", "nf4"],
+                               ("--grid", "levels:1/1"): ["levels:1/1", "ascending"],
+                               ("--grid", "nf4", "--bits", "3"): ["bits=3", "nf4"],
+                               ("--grid", "e2m1", "--zero", "u4"): ["zero=u4", "e2m1"],
+                               ("--grid", "ternary", "--planes", "bit"): ["planes=bit", "ternary"],
+                               ("--planes", "bit", "--group", "16"): ["group 16"],
+                               ("--grid", "nf4", "--group", "50"): ["group 50"],
+                               ("--grid", "nf4", "--method", "none"): ["--grid", "--method rtn"],
+                               ("--head", "grid=e9m9"): ["grid=e9m9"],
+                               ("--rule", "up_proj=grid=nope"): ["up_proj=grid=nope"]}.items():
+            with self.subTest(options=options):
+                self.refused("sqconv", self.plain, "-o", self.folder / "no.sqf", *options, code=2, words=words)
+
     def test_head_and_rules(self):
         def encodings(*options, source=self.plain):
             _, result = self.convert(source, *options)
@@ -173,7 +211,8 @@ class Options(Case):
         self.same_text_everywhere(self.folder / "out.sqf")
 
     def test_bytes_do_not_depend_on_threads(self):
-        for options in ([], ["--bits", "3"], ["--method", "none"], ["--range", "minmax", "--scale", "e4m3"]):
+        for options in ([], ["--bits", "3"], ["--method", "none"], ["--range", "minmax", "--scale", "e4m3"],
+                        ["--grid", "nf4", "--scale", "f16"], ["--grid", "e4m3", "--scale", "e8m0"]):
             one, _ = self.convert(self.ragged, *options, "-t", "1", name="one.sqf")
             three, _ = self.convert(self.ragged, *options, "-t", "3", name="three.sqf")
             self.assertEqual(one.read_bytes(), three.read_bytes())
