@@ -1,6 +1,10 @@
 #include "loader/model_file.hpp"
 
 #include <algorithm>
+#include <cstring>
+
+#include "format/hash.hpp"
+#include "format/rules.hpp"
 
 namespace sqf {
 
@@ -45,6 +49,44 @@ std::span<const std::byte> ModelFile::component(uint32_t index) const {
 
 std::vector<Error> ModelFile::verify(size_t max_findings, const ProgressFn& progress) const {
   return validate_data(head_, bytes(), max_findings, progress);
+}
+
+void ModelFile::verify_on_touch() {
+  const uint64_t leaves = head_.section_bytes(SectionKind::chks).size() / sizeof(uint64_t);
+  chunks_ = std::make_unique<std::atomic<ChunkState>[]>(leaves);
+}
+
+Result<void> ModelFile::touch(std::span<const std::byte> range) const {
+  if (chunks_ == nullptr || range.empty()) return {};
+  const auto begin = static_cast<uint64_t>(range.data() - bytes().data()) - head_.data_begin();
+  const uint64_t chunk_bytes = head_.chunk_bytes();
+  for (uint64_t i = begin / chunk_bytes; i <= (begin + range.size() - 1) / chunk_bytes; i++)
+    if (!chunk_is_good(i))
+      return broken(Rule::leaf_hash, "chunk " + std::to_string(i) + ", bytes from " +
+                                         std::to_string(head_.data_begin() + i * chunk_bytes) +
+                                         " on");
+  return {};
+}
+
+bool ModelFile::chunk_is_good(uint64_t chunk) const {
+  // Relaxed: the bytes are mapped read-only and no other memory hangs on the state. Two threads may
+  // hash the same chunk; a failure, once seen, is never replaced.
+  std::atomic<ChunkState>& state = chunks_[chunk];
+  ChunkState known = state.load(std::memory_order_relaxed);
+  if (known != ChunkState::unknown) return known == ChunkState::good;
+  uint64_t expected = 0;
+  std::memcpy(&expected, head_.section_bytes(SectionKind::chks).data() + chunk * sizeof expected,
+              sizeof expected);
+  const auto data = bytes().subspan(head_.data_begin());
+  const uint64_t begin = chunk * head_.chunk_bytes();
+  const auto chunk_data =
+      data.subspan(begin, std::min<uint64_t>(head_.chunk_bytes(), data.size() - begin));
+  if (hash_bytes(chunk_data) != expected) {
+    state.store(ChunkState::bad, std::memory_order_relaxed);
+    return false;
+  }
+  return state.compare_exchange_strong(known, ChunkState::good, std::memory_order_relaxed) ||
+         known == ChunkState::good;
 }
 
 }  // namespace sqf

@@ -1,8 +1,11 @@
 #pragma once
 // An open .sqf file: mapped, its head checked once, its tensors handed out as views that cannot
-// fail. Tensor bytes are verified on request; opening touches the head alone.
+// fail. Tensor bytes are verified on request: all at once, or chunk by chunk when they are first
+// read; opening touches the head alone.
 
+#include <atomic>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string_view>
 
@@ -41,9 +44,20 @@ class ModelFile {
   /// All tensor bytes against every checksum and value rule. Empty: nothing is wrong.
   std::vector<Error> verify(size_t max_findings, const ProgressFn& progress = {}) const;
 
+  /// From now on touch() checks hashes. Not safe beside other calls.
+  void verify_on_touch();
+  /// To be called before `bytes`, which lie in DATA, are read: checks the chunks that hold them,
+  /// each the first time only. Without verify_on_touch() it does nothing. Errors: malformed (R502),
+  /// for a failed chunk at every call.
+  Result<void> touch(std::span<const std::byte> bytes) const;
+
  private:
+  enum class ChunkState : uint8_t { unknown, good, bad };
+  bool chunk_is_good(uint64_t chunk) const;
+
   Mapping mapping_;
   Head head_;
+  std::unique_ptr<std::atomic<ChunkState>[]> chunks_;  ///< one per chunk of DATA, or none
 };
 
 }  // namespace sqf
