@@ -323,6 +323,36 @@ TEST_F(CInterface, DamageIsFoundWhenTheModeSaysSo) {
   EXPECT_EQ(h.file, nullptr);
 }
 
+// Without verification anything may stand in DATA. Nothing that follows leaves the file.
+TEST_F(CInterface, AnyTensorBytesAreSafe) {
+  const std::string good = read_file(path_);
+  std::mt19937 random(3);
+  int refused = 0;
+  for (int round = 0; round < 300; round++) {
+    std::string bytes = good;
+    for (size_t i = 8192; i < bytes.size(); i++)
+      if (round % 2 == 0 || random() % 64 == 0) bytes[i] = static_cast<char>(random());
+    write_file(folder_ / "random.sqf", bytes);
+    Handle h(folder_ / "random.sqf", SQF_VERIFY_HEAD);
+    ASSERT_EQ(h.code, SQF_OK);
+    std::vector<float> out(kRows * kColumns);
+    std::vector<uint64_t> columns(kColumns);
+    sqf_error e;
+    const sqf_code code = sqf_effective(h.file, 0, 2, 0, kRows, out.data(), &e);
+    const sqf_code listed = sqf_part_columns(h.file, 0, 1, columns.data(), nullptr);
+    ASSERT_EQ(code, listed);
+    if (code != SQF_OK) {
+      ASSERT_EQ(e.rule, static_cast<uint32_t>(Rule::column_list));
+      refused++;
+    }
+    sqf_input in;
+    ASSERT_EQ(sqf_get_input(h.file, 0, &in, nullptr), SQF_OK);
+    ASSERT_EQ(sqf_verify(h.file, nullptr, nullptr, nullptr, nullptr), SQF_ERROR_MALFORMED);
+  }
+  EXPECT_GT(refused, 150);
+  EXPECT_LT(refused, 300);
+}
+
 TEST_F(CInterface, CallbacksStopAndMayThrow) {
   Handle h(path_, SQF_VERIFY_HEAD);
   sqf_error e;
