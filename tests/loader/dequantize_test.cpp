@@ -141,5 +141,59 @@ TEST(Dequantize, RefusesListsThatLeadOutside) {
   EXPECT_EQ(rule_with_list_entry(3, 7), list);  // descending
 }
 
+/// Columns of the part over the rest, where two lists take two columns each of eight.
+Result<std::vector<uint64_t>> rest_of(const std::vector<uint32_t>& first,
+                                      const std::vector<uint32_t>& second) {
+  Directory d;
+  InputRecord input = {};
+  input.columns = 8;
+  input.smooth = kNone;
+  input.set_count = 3;
+  for (uint32_t i = 0; i < 2; i++) {
+    input.sets[i] = {ColumnKind::list, QuantizerKind::none, 0, 0, 0, 0, 0, 0, 2, i, 0, 0, 0};
+    d.components.push_back({0, 8, 0, Element::u32, Packing::vector, 0, 1, 2, {}});
+  }
+  input.sets[2] = {ColumnKind::rest, QuantizerKind::none, 0, 0, 0, 0, 0, 0, 4, kNone, 0, 0, 0};
+  d.inputs = {input};
+  d.encodings = {real_encoding(Element::f32)};
+  d.components.push_back({0, 64, 0, Element::f32, Packing::row_major, 0, 1, 4, {}});
+  PartRecord part = {};
+  part.column_set = 2;
+  part.planes.fill(kNone);
+  part.planes[0] = 2;
+  part.scales = part.row_factors = part.zeros = part.column_factors = part.row_sums = kNone;
+  d.parts = {part};
+  TensorRecord t = {};
+  t.name_size = 1;
+  t.rank = 2;
+  t.shape = {1, 8, 0};
+  t.part_count = 1;
+  t.low_rank_a = t.low_rank_b = t.low_rank_a_scales = t.low_rank_b_scales = t.bias = kNone;
+  d.tensors = {t};
+  d.names = "t";
+
+  TemporaryFolder folder;
+  auto writer = Writer::create(folder / "a.sqf", d, {{SectionKind::meta, kSampleMeta}}, {});
+  if (!writer) return writer.error();
+  for (const auto& list : {first, second})
+    if (auto r = writer->append(std::as_bytes(std::span(list))); !r) return r.error();
+  if (auto r = writer->append(std::vector<std::byte>(64)); !r) return r.error();
+  if (auto r = writer->finish(); !r) return r.error();
+  const auto file = ModelFile::open(folder / "a.sqf");
+  if (!file) return file.error();
+  std::vector<float> out(8);
+  if (auto r = dequantize(*file, file->tensor(0), {0, 0, 1}, out.data()); !r) return r.error();
+  return columns_of(*file, *file->tensor(0).record, file->head().directory.parts[0]);
+}
+
+TEST(Dequantize, TheRestIsWhatNoListNames) {
+  const auto good = rest_of({1, 6}, {0, 3});
+  ASSERT_TRUE(good) << good.error().message;
+  EXPECT_EQ(*good, (std::vector<uint64_t>{2, 4, 5, 7}));
+  const auto shared = rest_of({1, 6}, {1, 3});
+  ASSERT_FALSE(shared);
+  EXPECT_EQ(shared.error().rule, static_cast<uint16_t>(Rule::column_list));
+}
+
 }  // namespace
 }  // namespace sqf
