@@ -17,6 +17,7 @@ import pathlib
 
 import bad_data
 import bad_directory
+import bad_encodings
 import bad_head
 import bad_model
 import bad_texts
@@ -26,16 +27,17 @@ from corpus import GOOD, Corpus
 TELLING = {
     101: "cut.255", 102: "foreign.gguf", 104: "header.flip.240", 105: "header.flip.40",
     106: "tiny.header0.major=2", 107: "tiny.header0.feature_incompat=4", 110: "cut.8583",
-    202: "table.flip.264", 203: "texts.section1.offset=1", 204: "sections.twice.LICN", 205: "sections.no.META",
-    207: "sections.bit0.without.frame", 208: "flip.TDIR.0", 209: "texts.header0.head_size=4096", 210: "gap.tiny.TDIR.4320",
-    301: "meta.json.twice", 302: "meta.format.writer=1", 303: "utf8.TMPL.inside.overlong.2",
-    304: "zstd.LICN.no.content.size", 305: "encv.small.short", 306: "encv.small.value",
-    410: "wide.component0.size=159", 501: "leaves.size.16", 703: "tokn.merge.result.absent"}
+    202: "table.flip.264", 203: "texts.section1.offset=1", 204: "sections.twice.LICN",
+    205: "sections.no.META", 207: "sections.bit0.without.frame", 208: "flip.TDIR.0",
+    209: "texts.header0.head_size=4096", 210: "gap.tiny.TDIR.4320", 301: "meta.json.twice",
+    302: "meta.format.writer=1", 303: "utf8.TMPL.inside.overlong.2", 304: "zstd.LICN.no.content.size",
+    305: "encv.small.short", 306: "encv.small.value", 410: "wide.component0.size=159",
+    501: "leaves.size.16", 703: "tokn.merge.result.absent"}
 
 
 def all_cases():
     corpus = Corpus()
-    for module in (bad_head, bad_texts, bad_directory, bad_data, bad_model):
+    for module in (bad_head, bad_texts, bad_encodings, bad_directory, bad_data, bad_model):
         module.add_all(corpus)
     return corpus.cases
 

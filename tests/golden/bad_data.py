@@ -6,11 +6,11 @@ import numpy as np
 
 import packing as pk
 import seeds
-from bad_directory import PART, A, B, I
 from builder import (BF16, E4M3, E8M0, F16, F32, NONE, ZERO_MINIMUM, Description, build)
 from corpus import chunks, tiny, wide
 from make_good import plain
 from parts import Source
+from wide_records import PART, A, B, I
 
 # Bits of what is no finite number, by element.
 NOT_FINITE = {
@@ -151,7 +151,7 @@ def code_values(c):
     image.bytes[place(image, "g", "plane0")] |= 3
     image.bytes[place(image, "g", "plane1")] |= 1
     c.add("code.levels.7.of.7", 602, image.seal())
-    for exponent, code in ((31, 0x7C), (31, 0x7F), (31, 0xFC), (31, 0xFF), (31, 0x7D), (31, 0x7E)):
+    for code in (0x7C, 0x7D, 0x7E, 0x7F, 0xFC, 0xFF):  # exponent field 31
         s, d = Source(108), Description(seeds.meta())
         codes = np.zeros((1, 2, 33), np.uint32)
         codes[0, 1, 32] = code

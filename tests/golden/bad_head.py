@@ -5,7 +5,7 @@ import zipfile
 from io import BytesIO
 
 from builder import COMPRESSED, CRITICAL, RECORDS, REQUIRED, Section, align_up, build, hash64
-from corpus import chunks, texts, texts_description, tiny, wide
+from corpus import chunks, texts, texts_description, tiny
 from zstd_frames import frame
 
 TOP = 1 << 63
@@ -95,6 +95,14 @@ def header_fields(c):
     head(201, "section_count", 0, 1, 2, 3, 61, 64, 255, 1 << 26, 1 << 31, MAX32)
     head(401, "tensor_count", 0, 2, 1 << 20, (1 << 20) + 1, MAX32)
     head(203, "data_align_log2", 14, 16, 21)
+    swapped = tiny().copy()
+    for name, (_, form) in RECORDS["header"][1].items():
+        if form in "HIQ" and name != "header_hash":
+            value = struct.unpack(">" + form, struct.pack("<" + form, swapped.get("header", 0, name)))[0]
+            swapped.set("header", 0, name, value)
+    c.add("header.big.endian", 106, swapped.copy().seal(("components", "leaves", "sections", "table")))
+    swapped.put(248, struct.pack(">Q", hash64(swapped.bytes[:248])))
+    c.add("header.big.endian.hash", 105, swapped)
     # The first rule of a header that breaks several.
     both = tiny().copy().set("header", 0, "header_size", 0).poke("header", 0, 80).seal()
     c.add("header.R108.before.R109", 108, both)
@@ -281,7 +289,7 @@ def section_bytes(c):
                 image.bytes[at + where] ^= 0x10
                 c.add(f"flip.{kind.decode()}.{where}", 208, image)
     image = texts().copy()  # the gap before a section comes before its hash, and after the hash before
-    i, at, size = image.section("TDIR")
+    at = image.section("TDIR")[1]
     image.bytes[at - 1] = 1
     image.bytes[at] ^= 1
     c.add("order.R210.before.R208", 210, image)

@@ -6,7 +6,7 @@ import struct
 
 import packing as pk
 import seeds
-from builder import COMPRESSED, E4M3, F16, F32, OCP, U8, ZERO_MINIMUM, ZERO_U4, Description, build, hash64
+from builder import E4M3, F16, F32, OCP, U8, ZERO_MINIMUM, ZERO_U4, Description, build, hash64
 from corpus import texts_description
 from make_good import CALIBRATION, LICENCE, TEMPLATE, plain
 from parts import Source, test_vectors
@@ -235,15 +235,24 @@ def frames(c, kind):
     bad("empty.compressed.block", header(n) + block(2, 0, b"", 1))
     bad("run.to.1GiB", header(1 << 30) + run(32, 1 << 30)[:4000])
     bad("gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\3\3\0\0\0\0\0\0\0\0\0")
-    bad("raw.hash", good, 208, raw_hash=7)
-    bad("raw.hash.of.stored", good, 208, raw_hash=hash64(good))
+    frame_hashes(c, kind, raw)
+
+
+def frame_hashes(c, kind, raw):
+    """stored_hash comes before the frame is looked at, the frame before raw_hash."""
+    n, good = len(raw), frame(raw)
+
+    def bad(name, stored_bytes, rule, **more):
+        c.add(f"zstd.{kind}.{name}", rule, framed(kind, stored_bytes, raw, **more))
+
     i = framed(kind, good, raw).section(kind)[0]
     image = framed(kind, good, raw).set("section", i, "stored_hash", 9).seal(("sections",))
     c.add(f"zstd.{kind}.stored.hash", 208, image)
-    # stored_hash comes before the frame is looked at, the frame before raw_hash.
     image = framed(kind, good[:-1], raw).set("section", i, "stored_hash", 9).seal(("sections",))
     c.add(f"zstd.{kind}.order.R208.before.R304", 208, image)
     bad("order.R304.before.R208", good + b"\0", 304, raw_hash=7)
+    bad("raw.hash", good, 208, raw_hash=7)
+    bad("raw.hash.of.stored", good, 208, raw_hash=hash64(good))
     bad("run.instead", header(n) + run(raw[0], n), 208)
     bad("other.text", frame(bytes([raw[0] ^ 1]) + raw[1:]), 208)
 
@@ -343,7 +352,20 @@ def vectors(c):
             changed = bytearray(body)
             changed[begin + 1] ^= 1
             bad(f"{name}.first.value", 306, changed)
+    vector_codes(c)
+    small_vectors(c)
+
+
+def vector_codes(c):
+    d, body, _ = vector_seed()
+    d = Description(d.meta, d.encodings, d.inputs, d.tensors)
+    blocks = list(layout(d))
     note = "a code without a value in a test vector: R306"
+
+    def bad(name, rule, encv, note=""):
+        d.encv = bytes(encv)
+        c.add("encv." + name, rule, build(d), note)
+
     at = {(d.tensors[i].name, what): begin for i, what, begin, _ in blocks}
     changed = bytearray(body)
     changed[at[b"levels", "plane0"]] = 243
@@ -355,6 +377,14 @@ def vectors(c):
     changed[at[b"seven", "plane0"]] |= 3
     changed[at[b"seven", "plane1"]] |= 1
     bad("seven.code", 306, changed, note)
+    # Vectors of other encodings: one missing, one more.
+    s = Source(106)
+    for name, encodings in (("one.less", d.encodings[:-1]), ("first", d.encodings[:1]),
+                            ("one.more", d.encodings + d.encodings[:1])):
+        bad(f"other.{name}", 305, test_vectors(encodings, s))
+
+
+def small_vectors(c):
     small = texts_description()
     whole = small.encv
     for name, rule, small.encv in (
@@ -362,8 +392,3 @@ def vectors(c):
             ("value", 306, whole[:-1] + bytes([whole[-1] ^ 0x80])),
             ("first.value", 306, whole[:-2304] + bytes([whole[-2304] ^ 1]) + whole[-2303:])):
         c.add("encv.small." + name, rule, build(small))
-    # Vectors of other encodings: another order, one missing, one more.
-    s = Source(106)
-    for name, encodings in (("one.less", d.encodings[:-1]), ("first", d.encodings[:1]),
-                            ("one.more", d.encodings + d.encodings[:1])):
-        bad(f"other.{name}", 305, test_vectors(encodings, s))

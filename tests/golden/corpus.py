@@ -4,7 +4,7 @@ import functools
 
 import packing as pk
 import seeds
-from builder import (BF16, E4M3, E8M0, F16, F32, I8, OCP, U8, ZERO_CONSTANT, ZERO_MINIMUM, ZERO_U4,
+from builder import (BF16, E4M3, E8M0, F16, F32, I8, OCP, ZERO_CONSTANT, ZERO_MINIMUM,
                      Description, Input, Tensor, build)
 from make_good import CALIBRATION, LICENCE, TEMPLATE, plain
 from parts import Source, test_vectors

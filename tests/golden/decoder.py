@@ -6,7 +6,7 @@ Takes records as dicts and components with a `body`, from the builder or read ba
 
 import numpy as np
 
-from builder import (AFFINE, BF16, E4M3, E8M0, F16, F32, I8, LEVELS, MINIFLOAT, NONE, REAL, RECORDS,
+from builder import (AFFINE, BF16, E4M3, E8M0, F16, F32, I8, MINIFLOAT, NONE, REAL, RECORDS,
                      U4, U8, ZERO_CONSTANT, ZERO_MINIMUM, Component)
 
 f32 = np.float32

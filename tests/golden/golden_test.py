@@ -5,8 +5,9 @@ from the C++ validator and from the reference reader alike.
 
 Both programs are called as `PROGRAM --json FILE...` and answer each file with a line
 {"file": ..., "good": bool, "findings": [{"rule": N, "code": N, "message": ...}]}. Either may be left
-out. Further checks: the committed good files are what make_good.py makes, and good in both readers;
-each rule of spec/rules.md has a file in bad/. Exit code 0: nothing disagrees.
+out. Further checks: the committed good files are what make_good.py makes, and good in both readers; the
+reference reader's weights have the hashes in good/expected.json; each rule of spec/rules.md has a file
+in bad/. Exit code 0: nothing disagrees.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import sys
 
 import bad_cases
 import make_good
+from builder import hash64
 from corpus import SEEDS
 
 HERE = pathlib.Path(__file__).parent
@@ -120,6 +122,27 @@ def committed_good_files():
     return wrong
 
 
+def reference_values(spec_folder):
+    """The reference reader's weights against expected.json; returns how many tensors differ."""
+    sys.path.insert(0, str(spec_folder))
+    import reference
+
+    expected = json.loads((make_good.GOOD / "expected.json").read_text())
+    tensors = wrong = 0
+    for name, of_file in expected.items():
+        file = reference.open_file(str(make_good.GOOD / name))
+        for tensor, wanted in of_file.items():
+            tensors += 1
+            for kind, call in (("dequantized", reference.dequantize), ("effective", reference.effective)):
+                found = b"".join(call(file, tensor, expert=e).astype("<f4").tobytes()
+                                 for e in range(wanted["shape"][0]))
+                if f"{hash64(found):016x}" != wanted[kind]["xxh3_64"]:
+                    print(f"{name}: {tensor}: {kind} values differ")
+                    wrong += 1
+    print(f"values of the reference reader: {tensors} tensors, {wrong} differ")
+    return wrong
+
+
 def rule_files(cases):
     """{file: (rule, note)} of bad/, and how many rules lack one or differ from the corpus."""
     rules = {int(n) for n in re.findall(r"^\| R(\d+) \|", (SPEC / "rules.md").read_text(), re.M)}
@@ -171,6 +194,8 @@ def main():
 
     good = {f.name: (None, "") for f in sorted(make_good.GOOD.glob("*.sqf"))}
     wrong += hold("good", make_good.GOOD, good)
+    if args.reference:
+        wrong += reference_values(args.reference)
     wrong += hold("seeds", args.work / "seeds", {f"{name}.sqf": (None, "") for name in SEEDS})
     wrong += hold("one file a rule", HERE / "bad", one_each)
     wrong += hold("corpus", args.work / "corpus",

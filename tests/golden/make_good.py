@@ -16,7 +16,7 @@ import decoder
 import packing as pk
 import seeds
 from builder import (BF16, E4M3, E8M0, F16, F32, I8, OCP, SATURATING, U8, ZERO_CONSTANT,
-                     ZERO_MINIMUM, ZERO_U4, ZERO_U8, Description, Input, Section, Tensor, build,
+                     ZERO_MINIMUM, ZERO_U4, ZERO_U8, Description, Input, Part, Tensor, build,
                      hash64)
 from parts import Source, test_vectors
 from seeds import columns_all, columns_list, columns_rest, finish
@@ -47,13 +47,8 @@ def real():
         d.tensors.append(Tensor(f"{name}.rank3".encode(), (3, 2, 32),
                                 [s.real_part(element, index, 6, 32)]))
     extremes = np.array([[-0.0, 1e-45, -1e-45, 3.4028235e38, -3.4028235e38, 1.1754942e-38]], "<f4")
-    d.tensors.append(Tensor("größe.⊕".encode(), (6,), [seeds_part(extremes)]))
+    d.tensors.append(Tensor("größe.⊕".encode(), (6,), [Part(0, [pk.row_major(extremes, F32)])]))
     return with_vectors(d, s)
-
-
-def seeds_part(values):
-    from builder import Part
-    return Part(0, [pk.row_major(values, F32)])
 
 
 def affine_narrow():
@@ -139,7 +134,8 @@ def levels():
 
 def column_parts():
     s, d = Source(7), Description(seeds.meta())
-    d.encodings = [pk.affine(4, 32, F16, ZERO_U8), pk.real(F16), pk.affine(8, 0, F32, ZERO_CONSTANT, constant=128),
+    d.encodings = [pk.affine(4, 32, F16, ZERO_U8), pk.real(F16),
+                   pk.affine(8, 0, F32, ZERO_CONSTANT, constant=128),
                    pk.affine(1, 0, F16, ZERO_MINIMUM), pk.levels([-1, 0, 1], [3], 0, F16)]
     e = d.encodings
     d.inputs = [

@@ -5,8 +5,8 @@ import numpy as np
 
 import decoder
 import packing as pk
-from builder import (AFFINE, BF16, E4M3, E8M0, F16, F32, I32, I8, LEVELS, MINIFLOAT, OCP, REAL, U8,
-                     ZERO_MINIMUM, ZERO_U4, ZERO_U8, Component, Part)
+from builder import (E4M3, E8M0, F16, F32, I32, I8, LEVELS, MINIFLOAT, OCP, REAL, U8, ZERO_MINIMUM, ZERO_U4,
+                     ZERO_U8, Part)
 
 
 def bf16(values):

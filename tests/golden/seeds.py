@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
+
 import packing as pk
-from builder import (ALL, F16, F32, LIST, REST, U8, ZERO_U4, ZERO_U8, BF16, ColumnSet, Description,
-                     Input, Tensor, U32)
+from builder import (ALL, F32, LIST, REST, U32, U8, ZERO_U4, ZERO_U8, ColumnSet, Description, Input,
+                     Tensor)
 
 INTEGER8 = {"quantizer": 1, "bits": 8}
 
@@ -23,7 +25,6 @@ def columns_all(count, **quantizer):
 
 
 def columns_list(columns, **quantizer):
-    import numpy as np
     return ColumnSet(LIST, len(columns), pk.vector(np.array([columns], "<u4"), U32), quantizer)
 
 
