@@ -198,6 +198,10 @@ def group_values(c):
     for row in (5, 15):
         c.add(f"row.factor.padding.{row}", 601, changed(wide, at + 4 * row, struct.pack("<f", 1)),
               "row factors of padding rows are zero")
+    for part, field, offset, bits in (("c", "scales", 30, b"\0\x80"), ("d", "zeros", 126, b"\0\x80"),
+                                      ("a", "row_factors", 60, b"\0\0\0\x80")):
+        c.add(f"minus.zero.padding.{part}.{field}", 601,
+              changed(wide, place(wide(), part, field) + offset, bits), "zero in padding is not -0")
     at = place(wide(), "d", "zeros")
     for name, bits in NOT_FINITE[F16].items():
         for index in (0, 17, 32 + 2, 63):

@@ -15,6 +15,7 @@ def add_all(c):
     tensors(c)
     parts(c)
     components(c)
+    turned_vectors(c)
     unused(c)
 
 
@@ -272,6 +273,24 @@ def components(c):
             put(410, *(("element", v) for v in (0, 11, 15, 22, 65535)),
                 ("element", F16 if get("element") != F16 else F32))
         put(411, *(("offset", v) for v in (0, at + 1, at + TOP, MAX64 - 63, MAX64 - size + 1)))
+
+
+def turned_vectors(c):
+    """Vectors of the right bytes with rows and columns exchanged."""
+    def built(name, pick, rows, cols, note=""):
+        d = wide_description()
+        component = pick(d)
+        component.rows, component.cols = rows, cols
+        c.add("turned." + name, 410, build(d), note)
+
+    built("bias", lambda d: d.tensors[A].bias, 5, 1)
+    built("bias.of.experts", lambda d: d.tensors[I].bias, 6, 1)
+    built("smooth", lambda d: d.inputs[0].smooth, 40, 1)
+    built("list", lambda d: d.inputs[0].sets[0].columns, 2, 1)
+    built("column.factors", lambda d: d.tensors[B].parts[1].column_factors, 38, 1)
+    built("row.factors", lambda d: d.tensors[A].parts[0].row_factors, 1, 16)
+    built("low_rank.scales", lambda d: d.tensors[A].low_rank[2], 1, 5,
+          "scales of an i8 factor are [rows][1]")
 
 
 def low_rank(i):

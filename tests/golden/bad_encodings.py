@@ -42,6 +42,7 @@ def encodings(c):
     put(AFFINE, ("group", 48), note="16 alone, no multiple of it, is what radix 16 may have")
     for index in (TERNARY, OCP, SEVEN, REAL):
         put(index, *each("zero", 1, 2, 3, 4), note="a zero point on a grid without one")
+    put(TERNARY, ("level5", -0.0), note="unused levels are 0, not -0")
     put(AFFINE, ("zero", 0), note="the affine grid needs a zero point")
     put(AFFINE, *each("zero_constant", 1, MAX32))
     put(CONSTANT, *each("zero_constant", 4, 255, TOP >> 32, MAX32))
@@ -130,6 +131,8 @@ def inputs(c):
     put(403, 0, ("set0.columns", NONE), ("set1.columns", 0), note="kind and list disagree")
     put(403, 2, *(("set0.scale", v) for v in (NAN, INF, 0.0, -1.0)), ("set0.low", NAN), ("set0.low", INF),
         note="a static scale is finite and above 0, a static low finite")
+    put(403, 2, ("set1.bits", 8), ("set1.per_tensor", 1), ("set1.asymmetric", 1), ("set1.exponent_bits", 4),
+        ("set1.scale", 1.0), note="fields of a quantizer that is not there")
     put(409, 0, *(("set0.columns", v) for v in (n, MAX32 - 1)))
     put(409, 2, *(("set1.columns", v) for v in (n, n + 7)))
 

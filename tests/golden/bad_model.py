@@ -4,7 +4,7 @@ that are good, so that a reader cannot pass by refusing too much."""
 import packing as pk
 import seeds
 from bad_texts import bad_json, framed, is_utf8, member, with_text
-from builder import F16, U8, ZERO_CONSTANT, ZERO_U8, Description, Tensor, build
+from builder import F16, U8, ZERO_CONSTANT, ZERO_U4, ZERO_U8, Description, Tensor, build
 from corpus import GOOD, NO_RULE, model_description, tiny
 from make_good import LICENCE, plain
 from parts import Source
@@ -227,6 +227,10 @@ def tokenizers(c):
         t = seeds.tokenizer()
         t["added_tokens"][1]["id"] = value
         bad(f"added.id={value!r}", t, "an added token's id is an integer and not negative")
+    for name, value in (("object", {}), ("text", "a"), ("no.id", [{}]), ("number", [5])):
+        t = seeds.tokenizer()
+        t["added_tokens"] = value
+        bad(f"added.{name}", t, "added_tokens is an array of objects with an id")
 
 
 def merges(c):
@@ -246,7 +250,7 @@ def merges(c):
             ("null", [None, "b"]), ("nested", [["a"], "b"]), ("absent", ["a", "z"]), ("result", ["a", "c"]),
             ("swapped", ["b", "a"]), ("empty.left", ["", "c1"]), ("spaced", ["a ", "b"])):
         c.add(f"tokn.merge.pair.{name}", 703, tokenizer_file(seeds.tokenizer(merges=pairs + [one])))
-    for value in ({}, "a b", 1, True):
+    for value in ({}, "a b", 1, True, None):
         c.add(f"tokn.merges={value!r}", 703, tokenizer_file(seeds.tokenizer(merges=value)),
               "merges that are no array")
 
@@ -297,6 +301,23 @@ def good_oddities(c):
     plain(long_name[1], long_name[0], "n" * 255, pk.affine(4, 65536, F16, ZERO_U8), 2, 40)
     plain(long_name[1], long_name[0], "o ~\u00a0é", pk.affine(1, 0, U8, ZERO_CONSTANT), 1, 1)
     c.good("names.and.groups", build(long_name[1]))
+    t = seeds.tokenizer(merge_pairs=True)
+    t["model"]["vocab"] |= {"a b": 21, "a ba b": 22}
+    t["model"]["merges"].append(["a b", "a b"])
+    c.good("tokn.space.in.a.token", tokenizer_file(t))
+    note = "within the ranges of the table"
+    for name, encoding, columns, why in (
+            ("last.group.of.16", pk.affine(4, 32, F16, ZERO_U8), 48, ""),
+            ("row.of.16", pk.affine(4, 0, F16, ZERO_U8), 16, ""),
+            ("row.of.16.radix.4", pk.affine(2, 0, F16, ZERO_U8), 16, "radix 4 takes 32 columns for 16"),
+            ("row.of.16.radix.2", pk.affine(5, 0, F16, ZERO_U8), 16, ""),
+            ("e1m0", pk.minifloat(1, 0, 0, 32), 40, note),
+            ("u4.zeros.of.8.bits", pk.affine(8, 32, F16, ZERO_U4), 40, note)):
+        d = Description(seeds.meta())
+        plain(d, Source(112), "w", encoding, 3, columns)
+        c.good("encoding." + name, build(d), why)
+    image = tiny().copy().set("input", 0, "set0.per_tensor", 1).set("input", 0, "set0.asymmetric", 1)
+    c.good("quantizer.flags", image.seal())
 
 
 def stored_pieces(*pieces):

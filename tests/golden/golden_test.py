@@ -53,9 +53,9 @@ def verdicts(command, files, one_by_one=False):
             if not isinstance(answer, dict) or "findings" not in answer:
                 continue
             file = answer.get("file", batch[0])
-            answered.add(file)
+            answered.add(pathlib.Path(file).name)
             out[pathlib.Path(file).name] = first_rule(answer)
-        missing = [f for f in batch if f not in answered]
+        missing = [f for f in batch if pathlib.Path(f).name not in answered]
         if missing and size > 1 and len(batch) > 1:  # find the one that ended the process
             out |= verdicts(command, [pathlib.Path(f) for f in missing], one_by_one=True)
         elif missing:
