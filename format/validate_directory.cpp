@@ -1,6 +1,7 @@
 // Rules R402..R413: what the directory's records must say of each other. One pass over each
 // array; every index is checked before it is used, every product before it is taken.
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -111,11 +112,10 @@ class DirectoryCheck {
     if (in.smooth_state > SmoothState::apply) return bad("unknown smoothing state");
     if ((in.smooth_state == SmoothState::none) != (in.smooth == kNone))
       return bad("smoothing state and vector disagree");
-    if (in.set_count < 1 || in.set_count > kMaxColumnSets)
-      return bad(text(in.set_count) + " column sets");
+    if (in.set_count > kMaxColumnSets) return bad(text(in.set_count) + " column sets");
     uint64_t covered = 0;
     int rests = 0;
-    for (uint32_t s = 0; s < in.set_count; s++) {
+    for (uint32_t s = 0; s < std::min<uint32_t>(in.set_count, kMaxColumnSets); s++) {
       if (auto r = column_set(in, in.sets[s], bad); !r) return r;
       covered += in.sets[s].count;  // each is at most K, so four of them cannot wrap
       rests += in.sets[s].kind == ColumnKind::rest;
@@ -127,7 +127,7 @@ class DirectoryCheck {
               use(in.smooth, {Element::f32, Packing::vector, 1, in.columns}, "smoothing vector");
           !r)
         return r;
-    for (uint32_t s = 0; s < in.set_count; s++)
+    for (uint32_t s = 0; s < std::min<uint32_t>(in.set_count, kMaxColumnSets); s++)
       if (in.sets[s].kind == ColumnKind::list)
         if (auto r = use(in.sets[s].columns, {Element::u32, Packing::vector, 1, in.sets[s].count},
                          "column list");
@@ -239,7 +239,7 @@ class DirectoryCheck {
                    text(d_.inputs[t.input].columns));
     }
     constexpr uint32_t kMaxParts = 16;
-    if (t.part_first != next_part || t.part_count < 1 || t.part_count > kMaxParts ||
+    if (t.part_first != next_part || t.part_count > kMaxParts ||
         t.part_count > d_.parts.size() - next_part)
       return bad("parts " + text(t.part_first) + " and " + text(t.part_count) + " on, expected " +
                  text(next_part));
@@ -276,13 +276,9 @@ class DirectoryCheck {
     }
     if (t.rank_pair > m.columns || t.rank_pair > m.rows) return bad("rank " + text(t.rank_pair));
     if (t.low_rank_a == kNone || t.low_rank_b == kNone) return bad("a factor missing");
-    if (t.low_rank_a >= d_.components.size()) return use(t.low_rank_a, {}, "low-rank A");
-    // Both factors have the type of the first; a third type is no factor's.
-    const Element element =
-        d_.components[t.low_rank_a].element == Element::i8 ? Element::i8 : Element::f16;
-    const bool scaled = element == Element::i8;
-    if ((t.low_rank_a_scales != kNone) != scaled || (t.low_rank_b_scales != kNone) != scaled)
-      return bad(scaled ? "i8 factors without scales" : "scales on f16 factors");
+    const bool scaled = t.low_rank_a_scales != kNone;
+    if ((t.low_rank_b_scales != kNone) != scaled) return bad("scales of one factor alone");
+    const Element element = scaled ? Element::i8 : Element::f16;
     const uint64_t r = t.rank_pair;
     const auto factor = [&](uint64_t rows, uint64_t cols) {
       return ComponentShape{element, Packing::row_major, m.experts * rows, cols};
@@ -336,7 +332,8 @@ class DirectoryCheck {
       if (c.reserved_a != 0 || c.reserved_b[0] != 0 || c.reserved_b[1] != 0)
         return broken(Rule::directory_reserved, "component " + text(i));
       next = (next + align_ - 1) / align_ * align_;
-      if (c.offset != next || c.size > kMaxFileBytes || next + c.size > data_end_)
+      // Nothing that goes beyond DATA is added up: the sum could wrap.
+      if (c.offset != next || c.size > data_end_ - std::min(next, data_end_))
         return broken(Rule::component_place, "component " + text(i) + " at " + text(c.offset) +
                                                  " with " + text(c.size) + " bytes, expected at " +
                                                  text(next) + " in DATA up to " + text(data_end_));

@@ -290,14 +290,22 @@ void check_bytes(Head& head, Findings& findings) {
                      .values(hex(chks.stored_hash), hex(data.stored_hash)));
 }
 
+bool has_object(const Json& parent, const char* name) {
+  return parent.contains(name) && parent[name].is_object();
+}
+
+bool has_string(const Json& parent, const char* name) {
+  return parent.contains(name) && parent[name].is_string();
+}
+
 Result<void> check_meta(const Json& meta) {
   if (!meta.is_object()) return broken(Rule::meta_json, "META is no object");
   for (const char* name : {"format", "model", "source", "quantization"})
-    if (!meta.contains(name) || !meta[name].is_object())
+    if (!has_object(meta, name))
       return broken(Rule::meta_field, std::string("\"") + name + "\" is missing or no object");
   const Json& format = meta["format"];
   for (const char* name : {"writer", "spec"})
-    if (!format.contains(name) || !format[name].is_string())
+    if (!has_string(format, name))
       return broken(Rule::meta_field,
                     std::string("\"format.") + name + "\" is missing or no string");
   return {};
