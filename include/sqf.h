@@ -78,8 +78,8 @@ typedef struct sqf_error {
   uint32_t reserved;
   uint64_t offset;   /* KNOWN_OFFSET: of the first wrong byte, or of what holds it, from the file's
                         start */
-  uint64_t expected; /* KNOWN_VALUES: what should have been there, e.g. a hash */
-  uint64_t found;    /* KNOWN_VALUES: what was there */
+  char expected[64]; /* KNOWN_VALUES: what should have been there: a number, a hash, a range */
+  char found[64];    /* KNOWN_VALUES: what was there */
   char tensor[256];  /* KNOWN_TENSOR: its name */
   char message[512]; /* one sentence, UTF-8, cut where it is longer */
 } sqf_error;

@@ -7,7 +7,7 @@ namespace sqf {
 namespace {
 
 // Callers compiled against another 1.x have these structs in their own memory.
-static_assert(sizeof(sqf_error) == 808 && sizeof(sqf_info) == 72 && sizeof(sqf_tensor) == 128 &&
+static_assert(sizeof(sqf_error) == 920 && sizeof(sqf_info) == 72 && sizeof(sqf_tensor) == 128 &&
               sizeof(sqf_encoding) == 176 && sizeof(sqf_column_set) == 64 &&
               sizeof(sqf_input) == 280 && sizeof(sqf_part) == 248 && sizeof(sqf_component) == 64);
 static_assert(SQF_ERROR_MALFORMED == static_cast<int>(Code::malformed) &&
@@ -45,9 +45,19 @@ sqf_code fill_error(const Error& error, const CallContext& context, sqf_error* o
   fill_error(code, error.message, out);
   if (out == nullptr) return code;
   out->rule = error.rule;
-  if (!context.tensor.empty()) {
+  const std::string_view tensor = error.tensor.empty() ? context.tensor : error.tensor;
+  if (!tensor.empty()) {
     out->known |= SQF_KNOWN_TENSOR;
-    copy_text(out->tensor, context.tensor);
+    copy_text(out->tensor, tensor);
+  }
+  if (error.offset != Error::kNowhere) {
+    out->known |= SQF_KNOWN_OFFSET;
+    out->offset = error.offset;
+  }
+  if (!error.expected.empty()) {
+    out->known |= SQF_KNOWN_VALUES;
+    copy_text(out->expected, error.expected);
+    copy_text(out->found, error.found);
   }
   return code;
 }

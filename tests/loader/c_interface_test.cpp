@@ -29,6 +29,8 @@ class CInterface : public testing::Test {
  protected:
   void SetUp() override { made_.write(path_); }
 
+  uint64_t data_offset() const { return ModelFile::open(path_)->head().data_begin(); }
+
   /// A copy of the file with the byte at `offset` changed.
   std::filesystem::path damaged(uint64_t offset) {
     std::string bytes = read_file(path_);
@@ -49,7 +51,7 @@ TEST_F(CInterface, TellsWhatTheFileHolds) {
   sqf_info info;
   ASSERT_EQ(sqf_get_info(h.file, &info, nullptr), SQF_OK);
   EXPECT_EQ(info.file_bytes, std::filesystem::file_size(path_));
-  EXPECT_EQ(info.data_offset, 8192u);
+  EXPECT_EQ(info.data_offset, data_offset());
   EXPECT_EQ(info.chunk_bytes, 1u << 20);
   EXPECT_EQ(info.input_count, 1u);
   ASSERT_EQ(sqf_tensor_count(h.file), 1u);
@@ -262,8 +264,17 @@ TEST_F(CInterface, ErrorsSayWhatTheyKnow) {
   EXPECT_EQ(e.rule, 102u);
   EXPECT_STREQ(sqf_rule_text(e.rule), "a file starts with the magic of SQF");
   EXPECT_STREQ(sqf_rule_text(999), "");
-  EXPECT_EQ(e.known, 0u);
+  EXPECT_EQ(e.known, uint32_t{SQF_KNOWN_OFFSET});
+  EXPECT_EQ(e.offset, 0u);
   EXPECT_STREQ(e.tensor, "");
+  // A changed byte of a section: where the section starts, and both hashes, are told.
+  const uint64_t chks = ModelFile::open(path_)->head().section(SectionKind::chks)->offset;
+  EXPECT_EQ(sqf_open(damaged(chks).c_str(), 0, &file, &e), SQF_ERROR_MALFORMED);
+  EXPECT_EQ(e.rule, 208u);
+  EXPECT_EQ(e.known, uint32_t{SQF_KNOWN_OFFSET | SQF_KNOWN_VALUES});
+  EXPECT_EQ(e.offset, chks);
+  EXPECT_EQ(std::string(e.expected).size(), 18u);
+  EXPECT_STRNE(e.expected, e.found);
   EXPECT_EQ(sqf_open(folder_.path().c_str(), 0, &file, &e), SQF_ERROR_IO);
 
   // A long message is cut between code points: each of these is two bytes.
@@ -330,7 +341,7 @@ TEST_F(CInterface, AnyTensorBytesAreSafe) {
   int refused = 0;
   for (int round = 0; round < 300; round++) {
     std::string bytes = good;
-    for (size_t i = 8192; i < bytes.size(); i++)
+    for (size_t i = data_offset(); i < bytes.size(); i++)
       if (round % 2 == 0 || random() % 64 == 0) bytes[i] = static_cast<char>(random());
     write_file(folder_ / "random.sqf", bytes);
     Handle h(folder_ / "random.sqf", SQF_VERIFY_HEAD);
@@ -363,7 +374,7 @@ TEST_F(CInterface, CallbacksStopAndMayThrow) {
     return 0;
   };
   EXPECT_EQ(sqf_verify(h.file, watch, nullptr, &seen, &e), SQF_OK);
-  EXPECT_EQ(seen, std::filesystem::file_size(path_) - 8192);
+  EXPECT_EQ(seen, std::filesystem::file_size(path_) - data_offset());
   const auto stop = [](void*, uint64_t, uint64_t) { return 1; };
   EXPECT_EQ(sqf_verify(h.file, stop, nullptr, nullptr, &e), SQF_ERROR_INTERRUPTED);
   const auto fail = [](void*, uint64_t, uint64_t) -> int { throw std::runtime_error("boom"); };

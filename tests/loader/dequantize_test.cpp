@@ -156,18 +156,21 @@ Result<std::vector<uint64_t>> rest_of(const std::vector<uint32_t>& first,
   input.sets[2] = {ColumnKind::rest, QuantizerKind::none, 0, 0, 0, 0, 0, 0, 4, kNone, 0, 0, 0};
   d.inputs = {input};
   d.encodings = {real_encoding(Element::f32)};
-  d.components.push_back({0, 64, 0, Element::f32, Packing::row_major, 0, 1, 4, {}});
-  PartRecord part = {};
-  part.column_set = 2;
-  part.planes.fill(kNone);
-  part.planes[0] = 2;
-  part.scales = part.row_factors = part.zeros = part.column_factors = part.row_sums = kNone;
-  d.parts = {part};
+  for (uint32_t set = 0; set < 3; set++) {
+    d.components.push_back(
+        {0, 64, 0, Element::f32, Packing::row_major, 0, 1, input.sets[set].count, {}});
+    PartRecord part = {};
+    part.column_set = set;
+    part.planes.fill(kNone);
+    part.planes[0] = 2 + set;
+    part.scales = part.row_factors = part.zeros = part.column_factors = part.row_sums = kNone;
+    d.parts.push_back(part);
+  }
   TensorRecord t = {};
   t.name_size = 1;
   t.rank = 2;
   t.shape = {1, 8, 0};
-  t.part_count = 1;
+  t.part_count = 3;
   t.low_rank_a = t.low_rank_b = t.low_rank_a_scales = t.low_rank_b_scales = t.bias = kNone;
   d.tensors = {t};
   d.names = "t";
@@ -177,13 +180,13 @@ Result<std::vector<uint64_t>> rest_of(const std::vector<uint32_t>& first,
   if (!writer) return writer.error();
   for (const auto& list : {first, second})
     if (auto r = writer->append(std::as_bytes(std::span(list))); !r) return r.error();
-  if (auto r = writer->append(std::vector<std::byte>(64)); !r) return r.error();
+  if (auto r = writer->append(std::vector<std::byte>(3 * 64)); !r) return r.error();
   if (auto r = writer->finish(); !r) return r.error();
   const auto file = ModelFile::open(folder / "a.sqf");
   if (!file) return file.error();
   std::vector<float> out(8);
   if (auto r = dequantize(*file, file->tensor(0), {0, 0, 1}, out.data()); !r) return r.error();
-  return columns_of(*file, *file->tensor(0).record, file->head().directory.parts[0]);
+  return columns_of(*file, *file->tensor(0).record, file->head().directory.parts[2]);
 }
 
 TEST(Dequantize, TheRestIsWhatNoListNames) {
