@@ -24,9 +24,9 @@ install_python
 step "model"
 fetch_gguf
 venv=build/venv
-if ! $venv/bin/python -c 'import gguf, ml_dtypes, numpy, safetensors' 2>/dev/null; then
+if ! $venv/bin/python -c 'import gguf, ml_dtypes, numpy, safetensors, xxhash, zstandard' 2>/dev/null; then
   python3 -m venv $venv
-  $venv/bin/python -m pip install -q numpy gguf safetensors ml_dtypes
+  $venv/bin/python -m pip install -q numpy gguf safetensors ml_dtypes xxhash zstandard
 fi
 # A folder is renamed when it is whole, so that an interrupted run leaves none behind.
 make_model() {
@@ -50,7 +50,7 @@ for preset in $presets; do
   folder=build
   [ "$preset" = release ] || folder=build-$preset
   step "build, $preset"
-  cmake --preset "$preset" -DSQF_TESTS=ON
+  cmake --preset "$preset" -DSQF_TESTS=ON -DPython3_EXECUTABLE="$PWD/$venv/bin/python"
   cmake --build "$folder"
   step "test, $preset"
   report=$PWD/$folder/tests.xml

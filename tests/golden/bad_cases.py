@@ -15,6 +15,7 @@ import collections
 import json
 import pathlib
 
+import bad_combined
 import bad_data
 import bad_directory
 import bad_encodings
@@ -37,7 +38,8 @@ TELLING = {
 
 def all_cases():
     corpus = Corpus()
-    for module in (bad_head, bad_texts, bad_encodings, bad_directory, bad_data, bad_model):
+    for module in (bad_head, bad_texts, bad_encodings, bad_directory, bad_data, bad_model,
+                   bad_combined):
         module.add_all(corpus)
     return corpus.cases
 

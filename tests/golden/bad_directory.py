@@ -154,7 +154,7 @@ def tensor_uses(c):
     put(407, B, ("part_count", 1), note="a column set without a part")
     put(407, E, ("part_count", 1), ("part_count", 2), note="a column set without a part")
     put(407, B, ("input", NONE), note="two parts without an input record")
-    put(407, B, ("input", 2), note="a third column set without a part")
+    put(410, B, ("input", 2))
     put(409, A, *(("bias", v) for v in (n, MAX32 - 1)))
     put(409, C, ("bias", wide().get("tensor", A, "bias")))
     bias = wide().get("tensor", A, "bias")
@@ -208,9 +208,9 @@ def parts(c):
         put(408, name, *(("column_set", v) for v in (1, 4, MAX32)))
     put(408, "j1", *(("column_set", v) for v in (1, MAX32)))
     for name in ("a", "b0", "b1", "e0", "e2"):
-        put(407, name, *(("column_set", v) for v in (3, MAX32)), note="its set is then without a part")
-    put(407, "b0", ("column_set", 1))
-    put(407, "b1", ("column_set", 0))
+        put(408, name, *(("column_set", v) for v in (3, MAX32)))
+    put(410, "b0", ("column_set", 1))
+    put(410, "b1", ("column_set", 0))
     for name in ("a", "b1", "c", "d", "e2", "f", "g", "i", "j0"):
         put(409, name, ("scales", n), ("scales", MAX32 - 1), ("scales", own(name, "plane0")))
         put(408, name, ("scales", NONE), note="a component that is needed is missing: R408")
