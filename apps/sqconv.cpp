@@ -31,7 +31,8 @@ struct Arguments {
   std::string bits, grid, group, scale, factor, zero, planes, range;
   std::vector<std::string> rules;
   int threads = sqf::available_cores();
-  bool dry_run = false, json = false, force = false, requantize = false, quiet = false;
+  bool dry_run = false, json = false, force = false, requantize = false, quiet = false,
+       compress = false;
 };
 
 void declare(CLI::App& app, Arguments& a) {
@@ -75,6 +76,7 @@ void declare(CLI::App& app, Arguments& a) {
       ->capture_default_str();
   app.add_flag("--allow-requantize", a.requantize, "round weights that are quantized already");
   app.add_flag("--force", a.force, "replace an existing output");
+  app.add_flag("--compress", a.compress, "store tokenizer.json and other texts as zstd frames");
   app.add_flag("--dry-run", a.dry_run, "print the plan, write nothing");
   app.add_flag("--json", a.json, "print plan and result as JSON");
   app.add_flag("-q,--quiet", a.quiet, "no plan, no progress");
@@ -196,6 +198,7 @@ sqf::Result<void> run(const Arguments& a) {
   sqf::ConvertOptions convert;
   convert.threads = a.threads;
   convert.replace = a.force;
+  convert.compress = a.compress;
   convert.recipe = recipe(a, *options);
   sqf::Result<sqf::ConvertReport> result = sqf::usage_error("");
   {

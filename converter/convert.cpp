@@ -198,8 +198,9 @@ Result<ConvertReport> convert(const SourceModel& source, const Plan& plan,
       sections.push_back({SectionKind::tokb, *std::move(tables)});
   }
   if (!source.chat_template.empty()) sections.push_back({SectionKind::tmpl, source.chat_template});
-  auto writer =
-      Writer::create(target, lay_out(plan), std::move(sections), {.replace = options.replace});
+  if (!source.licence.empty()) sections.push_back({SectionKind::licn, source.licence});
+  auto writer = Writer::create(target, lay_out(plan), std::move(sections),
+                               {.replace = options.replace, .compress = options.compress});
   if (!writer) return writer.error();
 
   ConvertReport report;

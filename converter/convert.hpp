@@ -12,7 +12,8 @@ namespace sqf {
 
 struct ConvertOptions {
   int threads = 1;
-  bool replace = false;  ///< an existing target may be replaced
+  bool replace = false;   ///< an existing target may be replaced
+  bool compress = false;  ///< META and texts as zstd frames
   /// Called between tiles, on the caller's thread, with source bytes done, all of them, and the
   /// tensor's name; returning false stops the work (Code::interrupted, nothing left behind).
   std::function<bool(uint64_t, uint64_t, const std::string&)> progress;

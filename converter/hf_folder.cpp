@@ -77,6 +77,19 @@ Result<std::string> template_of(const Json& tokenizer_config, const std::string&
   return chosen;
 }
 
+/// The licence goes where the weights go.
+Result<void> read_licence(const fs::path& folder, SourceModel& model) {
+  for (const char* name : {"LICENSE", "LICENSE.txt", "LICENSE.md"}) {
+    Result<std::optional<std::string>> text = read_text(folder / name, model);
+    if (!text) return text.error();
+    if (!text->has_value()) continue;
+    if (!is_utf8(**text)) return malformed((folder / name).string() + ": not UTF-8");
+    model.licence = **std::move(text);
+    return {};
+  }
+  return {};
+}
+
 /// Everything beside the weights. chat_template.jinja wins over tokenizer_config.json, as in
 /// transformers.
 Result<void> read_texts(const fs::path& folder, SourceModel& model) {
@@ -111,7 +124,7 @@ Result<void> read_texts(const fs::path& folder, SourceModel& model) {
   }
   if (!is_utf8(model.chat_template))
     return malformed(folder.string() + ": the chat template is not UTF-8");
-  return {};
+  return read_licence(folder, model);
 }
 
 /// A file name, not a path: what the index says must not lead out of the folder.

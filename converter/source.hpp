@@ -61,6 +61,7 @@ struct SourceModel {
   std::string config_text;            ///< verbatim; empty for GGUF
   std::string tokenizer_json;         ///< verbatim, or made from GGUF fields; empty when absent
   std::string chat_template;          ///< Jinja; may be empty
+  std::string licence;                ///< text of the licence file beside the weights; may be empty
   Json tokenizer_config;              ///< null when absent; from GGUF the special tokens
   Json generation_config;             ///< null when absent; from GGUF bos_token_id and eos_token_id
   std::vector<SourceTensor> tensors;  ///< sorted by name, names distinct

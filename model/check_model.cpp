@@ -12,8 +12,6 @@
 namespace sqf {
 namespace {
 
-constexpr int64_t kMaxVocabulary = int64_t{1} << 24;
-
 std::string shape_text(const uint64_t* shape, size_t rank) {
   std::string text = "[";
   for (size_t i = 0; i < rank; i++) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
@@ -118,15 +116,12 @@ bool is_no_model(const Head& head) {
 void check_model(const Head& head, Findings& findings) {
   if (is_no_model(head)) return;
   const auto description = read_description(head);
-  if (description)
-    check_tensors(head.directory, *description, findings);
-  else
-    findings.add(description.error());
+  if (!description) return findings.add(description.error());
+  check_tensors(head.directory, *description, findings);
   if (findings.full()) return;
   const std::string_view tokn = head.section_text(SectionKind::tokn);
   Result<void> read;
-  if (!tokn.empty())
-    read = check_tokenizer(tokn, description ? description->vocab_size : kMaxVocabulary);
+  if (!tokn.empty()) read = check_tokenizer(tokn, description->vocab_size);
   findings.add(read);
   findings.add(check_compiled(tokn, head.section_text(SectionKind::tokb), read.has_value()));
 }

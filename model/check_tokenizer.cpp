@@ -52,12 +52,22 @@ Result<void> check_added(const Json& list, int64_t limit) {
   if (list.is_null()) return {};
   if (!list.is_array()) return bad("added_tokens is no array");
   for (size_t i = 0; i < list.size(); i++) {
-    const Json* id = list[i].is_object() ? member(list[i], "id") : nullptr;
+    const bool listed = list[i].is_object();
+    const Json* id = listed ? member(list[i], "id") : nullptr;
+    const Json* content = listed ? member(list[i], "content") : nullptr;
     if (id == nullptr || !id_of(*id, limit))
       return bad("added_tokens[" + std::to_string(i) + "] has no id that is an integer below " +
                  "vocab_size " + std::to_string(limit));
+    if (content == nullptr || !content->is_string())
+      return bad("added_tokens[" + std::to_string(i) + "] has no string \"content\"");
   }
   return {};
+}
+
+/// Lists in the old text form start with a line that tells their version.
+bool is_comment(const Json& merge) {
+  const auto* text = merge.get_ptr<const std::string*>();
+  return text != nullptr && text->starts_with("#version");
 }
 
 /// Both tokens of a merge; false: it is no pair.
@@ -82,6 +92,7 @@ Result<void> check_merges(const Json& merges, const Json& vocabulary) {
   for (size_t i = 0; i < merges.size(); i++) {
     const std::string where = "model.merges[" + std::to_string(i) + "]";
     std::string_view left, right;
+    if (is_comment(merges[i])) continue;
     if (!read_pair(merges[i], left, right)) return bad(where + " is no pair of tokens");
     both.assign(left).append(right);
     for (const std::string_view token : {left, right, std::string_view(both)})

@@ -134,18 +134,20 @@ constexpr RopeNames kMetaRope = {"none", "low_frequency", "high_frequency", "ori
 
 void read_rope(Fields& f, const RopeNames& names, const std::string& kind, ModelDescription& d) {
   if (kind == names.unscaled) return;
+  if (kind != "linear" && kind != "llama3") {
+    f.not_supported("rope scaling \"" + kind + "\"");
+    return;
+  }
   d.rope_factor = f.number("factor", 1e-3, 1e6);
   if (kind == "linear") {
     d.rope_scaling = RopeScaling::linear;
-  } else if (kind == "llama3") {
+  } else {
     d.rope_scaling = RopeScaling::llama3;
     d.rope_low_frequency = f.number(names.low_frequency, 1e-3, 1e6);
     d.rope_high_frequency = f.number(names.high_frequency, 1e-3, 1e6);
     d.rope_original_context = f.integer(names.original_context, 1, kMaxContext);
     if (d.rope_high_frequency <= d.rope_low_frequency)
       f.refuse(names.high_frequency, std::string("not above ") + names.low_frequency);
-  } else {
-    f.not_supported("rope scaling \"" + kind + "\"");
   }
 }
 

@@ -121,6 +121,8 @@ def _record(file, i, end, seen):
     place = align_up(end, 1 << (header.data_align_log2 if is_data else header.comp_align_log2))
     if section.offset != place:
         return file.report(203, f"{name} starts at {section.offset}, not at {place}")
+    if section.stored_size > file.size - place:
+        return file.report(203, f"{name} ends behind the file")
     if is_data and i != len(file.sections) - 1:
         file.report(203, f"{name} is not the last")
 

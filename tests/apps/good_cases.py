@@ -52,6 +52,17 @@ class Inputs(Case):
             for at in (0, len(raw) // row // 2 * row, len(raw) - row):
                 self.assertIn(raw[at:at + row], data, name)
 
+    def test_texts_travel_compressed_or_not(self):
+        folder = tiny.write_folder(self.folder / "m")
+        (folder / "LICENSE").write_text("Do what is right.\n" * 100)
+        plain, compressed = self.convert(folder, name="a.sqf"), self.convert(folder, "--compress", name="b.sqf")
+        self.assertLess(compressed.stat().st_size, plain.stat().st_size)
+        self.assertIn(b"Do what is right.", plain.read_bytes())
+        self.assertNotIn(b"Do what is right.\nDo", compressed.read_bytes())
+        self.assertEqual(self.call("sqrun", plain, *GREEDY), self.call("sqrun", compressed, *GREEDY))
+        sections = {s["kind"]: s for s in json.loads(self.call("sqcheck", "info", "--json", plain))["sections"]}
+        self.assertEqual(sections["LICN"]["bytes"], 1800)
+
     def test_shards_single_file_and_folder_agree(self):
         whole = tiny.write_folder(self.folder / "whole")
         split = tiny.write_folder(self.folder / "split", shards=3)

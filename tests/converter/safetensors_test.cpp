@@ -284,6 +284,7 @@ TEST(HfFolder, RefusesBadTexts) {
       {"tokenizer_config.json", "{\"chat_template\":[{\"name\":\"default\"}]}", "is neither"},
       {"tokenizer.json", "version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"},
       {"chat_template.jinja", "\xff\xfe", "not UTF-8"},
+      {"LICENSE", "\xff\xfe", "not UTF-8"},
   };
   for (const auto& bad : cases) {
     const TempFolder folder;

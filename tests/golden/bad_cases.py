@@ -22,6 +22,7 @@ import bad_encodings
 import bad_head
 import bad_model
 import bad_texts
+import bad_tokb
 from corpus import GOOD, Corpus
 
 # What tells most about a rule, where the smallest file would not.
@@ -33,13 +34,13 @@ TELLING = {
     209: "texts.header0.head_size=4096", 210: "gap.tiny.TDIR.4320", 301: "meta.json.twice",
     302: "meta.format.writer=1", 303: "utf8.TMPL.inside.overlong.2", 304: "zstd.LICN.no.content.size",
     305: "encv.small.short", 306: "encv.small.value", 410: "wide.component0.size=159",
-    501: "leaves.size.16", 703: "tokn.merge.result.absent"}
+    501: "leaves.size.16", 703: "tokn.merge.result.absent", 704: "tokb.flip.12"}
 
 
 def all_cases():
     corpus = Corpus()
     for module in (bad_head, bad_texts, bad_encodings, bad_directory, bad_data, bad_model,
-                   bad_combined):
+                   bad_combined, bad_tokb):
         module.add_all(corpus)
     return corpus.cases
 

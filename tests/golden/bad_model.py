@@ -4,7 +4,7 @@ that are good, so that a reader cannot pass by refusing too much."""
 import packing as pk
 import seeds
 from bad_texts import bad_json, framed, is_utf8, member, with_text
-from builder import F16, U8, ZERO_CONSTANT, ZERO_U4, ZERO_U8, Description, Tensor, build
+from builder import F16, U8, ZERO_CONSTANT, ZERO_U8, Description, Tensor, build
 from corpus import GOOD, NO_RULE, model_description, tiny
 from make_good import LICENCE, plain
 from parts import Source
@@ -305,14 +305,11 @@ def good_oddities(c):
     t["model"]["vocab"] |= {"a b": 21, "a ba b": 22}
     t["model"]["merges"].append(["a b", "a b"])
     c.good("tokn.space.in.a.token", tokenizer_file(t))
-    note = "within the ranges of the table"
     for name, encoding, columns, why in (
             ("last.group.of.16", pk.affine(4, 32, F16, ZERO_U8), 48, ""),
             ("row.of.16", pk.affine(4, 0, F16, ZERO_U8), 16, ""),
             ("row.of.16.radix.4", pk.affine(2, 0, F16, ZERO_U8), 16, "radix 4 takes 32 columns for 16"),
-            ("row.of.16.radix.2", pk.affine(5, 0, F16, ZERO_U8), 16, ""),
-            ("e1m0", pk.minifloat(1, 0, 0, 32), 40, note),
-            ("u4.zeros.of.8.bits", pk.affine(8, 32, F16, ZERO_U4), 40, note)):
+            ("row.of.16.radix.2", pk.affine(5, 0, F16, ZERO_U8), 16, "")):
         d = Description(seeds.meta())
         plain(d, Source(112), "w", encoding, 3, columns)
         c.good("encoding." + name, build(d), why)
