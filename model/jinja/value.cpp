@@ -8,8 +8,8 @@ namespace sqf {
 namespace {
 
 // Bounds for one render. A long conversation (1 MiB of text, a thousand messages) stays under a
-// tenth of each; a hostile template is stopped within seconds.
-constexpr size_t kMaxWork = size_t{512} << 20;  // bytes of memory made or text looked at
+// tenth of each; a hostile template is stopped within a second and 256 MiB.
+constexpr size_t kMaxWork = size_t{192} << 20;  // bytes of memory made or text looked at
 constexpr size_t kMaxIterations = 1'000'000;
 constexpr int kMaxDepth = 600;
 
