@@ -24,7 +24,8 @@ def small_tokenizer(path):
     tree = json.loads(path.read_text())
     vocab = tree["model"]["vocab"]
     keep = {t: i for t, i in sorted(vocab.items(), key=lambda item: item[1]) if len(t) == 1 and t.isascii()}
-    keep.update({t: i for t, i in vocab.items() if t.startswith("<") and not t.startswith("<0x")})
+    every_byte = tree["model"].get("byte_fallback")
+    keep.update({t: i for t, i in vocab.items() if t.startswith("<") and (every_byte or not t.startswith("<0x"))})
     merges, known = [], set(keep)
     for merge in tree["model"]["merges"]:
         left, right = merge if isinstance(merge, list) else merge.split(" ")

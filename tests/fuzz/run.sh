@@ -43,8 +43,9 @@ done
 
 export ASAN_OPTIONS=quarantine_size_mb=16:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
 # libFuzzer's timeout counts time on the wall: it is for endless loops. The second that an input may take is
-# processor time, and guard.hpp watches it. Sanitizers take memory of their own, hence 512 and not 256.
-flags="-timeout=60 -rss_limit_mb=512 -malloc_limit_mb=256 -print_final_stats=1 -print_pcs=0 -use_value_profile=0"
+# processor time, and guard.hpp watches it. Sanitizers take about three times the memory, hence 1024: the limit of 256
+# is the replay's.
+flags="-timeout=60 -rss_limit_mb=1024 -malloc_limit_mb=256 -print_final_stats=1 -print_pcs=0 -use_value_profile=0"
 
 # One slice of one target; prints its processor seconds.
 run_slice() {
@@ -59,7 +60,8 @@ run_slice() {
   seconds=$(tail -n 1 "$log/time" | awk '{ print $1 + $2 }')
   cat "$out" >>"$log/$target.log"
   local state units
-  state=$(grep -aE '^#[0-9]+.*cov: ' "$out" | tail -n 1 | sed 's/.*cov: \([0-9]*\) ft: \([0-9]*\) corp: \([0-9]*\).*/\1\t\2\t\3/')
+  state=$(grep -aE '^#[0-9]+.*cov: ' "$out" | tail -n 1 |
+    sed 's/.*cov: \([0-9]*\) ft: \([0-9]*\) corp: \([0-9]*\).*/\1\t\2\t\3/')
   units=$(sed -n 's/^stat::number_of_executed_units: //p' "$out")
   printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$(date +%H:%M:%S)" "$target" "$seconds" "${units:-0}" "${state:-0	0	0}" "$status" \
     >>"$summary"
