@@ -15,7 +15,7 @@ Result<void> JsonBuilder::read(std::string_view text) {
   if (text.starts_with("\xEF\xBB\xBF"))
     fail("starts with a byte order mark");
   else if (const size_t at = text.find('\0'); at != text.npos)  // the parser would stop there
-    fail("a NUL byte at " + std::to_string(at));
+    fail("not valid JSON at byte " + std::to_string(at) + ": a NUL byte");
   else if (!Json::sax_parse(text.begin(), text.end(), sax))
     fail("not valid JSON");
   if (problem_) return *problem_;

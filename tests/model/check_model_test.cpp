@@ -98,7 +98,7 @@ TEST(CheckModel, AsksNothingOfTensorsAlone) {
   for (const Json& other : {Json("None"), Json(nullptr), Json(0)}) {
     h.meta["model"]["architecture"] = other;
     EXPECT_FALSE(is_no_model(h));
-    EXPECT_EQ(rules_of(check(h)), (Rules{701, 703})) << other;
+    EXPECT_EQ(rules_of(check(h)), (Rules{701})) << other;
   }
 }
 
@@ -190,6 +190,8 @@ TEST(CheckTokenizer, WhatTheSpecificationAsks) {
       with(R"({"vocab":{"a":-0}})"),
       merges("[]"),
       merges(R"(["a b",["a","b"],["a",""]," b"])"),
+      merges(R"(["#version: 0.2","a b"])"),
+      with("{}", R"(,"added_tokens":[{"id":1,"content":"a"}])"),
       with(std::string(R"({"x":)") + std::string(62, '[') + std::string(62, ']') + "}"),
   };
   for (const std::string& text : good) {
@@ -228,7 +230,8 @@ TEST(CheckTokenizer, WhatTheSpecificationAsks) {
       merges(R"([["a","b","ab"]])"),
       merges(R"([["a",1]])"),
       merges("[5]"),
-      merges(R"(["#version: 0.2","a b"])"),
+      with("{}", R"(,"added_tokens":[{"id":1}])"),
+      with("{}", R"(,"added_tokens":[{"id":1,"content":2}])"),
       with(std::string(R"({"x":)") + std::string(63, '[') + std::string(63, ']') + "}")};
   for (const std::string& text : bad) {
     const auto ok = check_tokenizer(text, 24);
@@ -244,9 +247,9 @@ TEST(CheckTokenizer, TheModelBoundsTheIds) {
   EXPECT_TRUE(check(h).empty());
   h.inflated[0].bytes = R"({"model":{"vocab":{"a":24}}})";
   EXPECT_EQ(rules_of(check(h)), (Rules{703}));
-  h.meta["model"].erase("rope");  // both are named, in order
+  h.meta["model"].erase("rope");  // then the tokenizer is not asked
   h.inflated[0].bytes = "{}";
-  EXPECT_EQ(rules_of(check(h)), (Rules{701, 703}));
+  EXPECT_EQ(rules_of(check(h)), (Rules{701}));
   EXPECT_EQ(check(h, 1)[0].rule, 701);
 }
 
