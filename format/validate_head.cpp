@@ -360,7 +360,7 @@ bool is_compressible(SectionKind kind) {
 
 bool check_head(std::span<const std::byte> file, Findings& findings, Head* out) {
   Head head = {};
-  std::memcpy(&head.header, file.data(), std::min(file.size(), sizeof(Header)));
+  if (file.size() >= sizeof(Header)) std::memcpy(&head.header, file.data(), sizeof(Header));
   findings.add(check_identity(file, head.header));
   if (!findings.empty()) return false;
   check_header(head.header, file, findings);
