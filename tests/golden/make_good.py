@@ -251,6 +251,16 @@ def model_tied():
                        {"TOKN": seeds.text(seeds.tokenizer()), "TMPL": TEMPLATE})
 
 
+def model_tables():
+    """A tokenizer as tables beside its text: the reference reader compiled it."""
+    sys.path.insert(0, str(HERE.parent.parent / "spec"))
+    from reference.tokenizer import compile_tokens
+
+    d = model_tied()
+    d.texts = {"TOKN": d.texts["TOKN"], "TOKB": compile_tokens(d.texts["TOKN"]), "TMPL": TEMPLATE}
+    return d
+
+
 def model_untied():
     members = seeds.model_members(
         tied=False, qkv_bias=True, output_bias=True, mlp_bias=True, heads=4, kv_heads=2, head_dim=8,
@@ -294,8 +304,8 @@ def compressed_one():
 MAKERS = {f.__name__: f for f in (
     real, affine_narrow, affine_wide, bit_planes, minifloats_ocp, minifloats, levels, column_parts,
     activations,
-    experts, aligned, sections, reversed_sections, model_tied, model_untied, model_bare, compressed,
-    compressed_one)}
+    experts, aligned, sections, reversed_sections, model_tied, model_tables, model_untied, model_bare,
+    compressed, compressed_one)}
 
 
 # ---- expected values -----------------------------------------------------------------------------
