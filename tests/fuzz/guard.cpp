@@ -18,7 +18,7 @@ constexpr bool kSanitized = true;
 constexpr bool kSanitized = false;
 #endif
 
-constexpr double kSeconds = kSanitized ? 4 : 1;
+constexpr double kSeconds = kSanitized ? 10 : 1;
 
 double thread_seconds() {
   timespec now = {};

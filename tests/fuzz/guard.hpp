@@ -10,8 +10,9 @@
 
 namespace sqf {
 
-/// Ends the process if its thread worked longer than the limit: 1 s, 4 s under sanitizers, which
-/// slow code down about as much. Time of the processor, so that a busy machine finds nothing.
+/// Ends the process if its thread worked longer than the limit: 1 s, or 10 s under sanitizers,
+/// which make code that allocates much 13 times slower. Time of the processor, so that a busy
+/// machine finds nothing.
 class TimeGuard {
  public:
   TimeGuard();
