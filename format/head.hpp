@@ -41,8 +41,9 @@ struct Head {
 inline constexpr uint64_t kFirstSection = 4096;
 
 std::string section_name(SectionKind kind);
-bool is_required(SectionKind kind);      ///< there must be one, flagged critical
-bool is_compressible(SectionKind kind);  ///< may be stored as a zstd frame
+bool is_required(SectionKind kind);        ///< there must be one, flagged critical
+bool is_compressible(SectionKind kind);    ///< may be stored as a zstd frame
+uint64_t section_limit(SectionKind kind);  ///< bytes, stored and raw
 
 /// Where a section must start when the one before it ends at `end`.
 uint64_t section_start(const Header& header, SectionKind kind, uint64_t end);

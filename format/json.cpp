@@ -35,8 +35,7 @@ bool JsonBuilder::parse_error(size_t position, const std::string& token,
 }
 
 bool JsonBuilder::put(Json value) {
-  place(std::move(value));
-  return true;
+  return place(std::move(value)) != nullptr;
 }
 
 bool JsonBuilder::fail(const std::string& why) {
@@ -45,9 +44,11 @@ bool JsonBuilder::fail(const std::string& why) {
 }
 
 bool JsonBuilder::open(Json empty) {
-  if (open_.size() == max_depth_) return fail("nesting deeper than " + std::to_string(max_depth_));
-  open_.push_back(place(std::move(empty)));
-  return true;
+  if (open_.size() == limits_.depth)
+    return fail("nesting deeper than " + std::to_string(limits_.depth));
+  Json* container = place(std::move(empty));
+  if (container != nullptr) open_.push_back(container);
+  return container != nullptr;
 }
 
 bool JsonBuilder::close() {
@@ -56,6 +57,10 @@ bool JsonBuilder::close() {
 }
 
 Json* JsonBuilder::place(Json value) {
+  if (values_++ == limits_.values) {
+    fail("more than " + std::to_string(limits_.values) + " values");
+    return nullptr;
+  }
   if (open_.empty()) {
     root = std::move(value);
     return &root;
@@ -68,8 +73,8 @@ Json* JsonBuilder::place(Json value) {
   return slot_;
 }
 
-Result<Json> parse_json(std::string_view text, std::string_view what, size_t max_depth) {
-  JsonBuilder builder(what, max_depth);
+Result<Json> parse_json(std::string_view text, std::string_view what, JsonLimits limits) {
+  JsonBuilder builder(what, limits);
   if (auto done = builder.read(text); !done) return done.error();
   return std::move(builder.root);
 }

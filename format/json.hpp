@@ -12,9 +12,15 @@ namespace sqf {
 
 using Json = nlohmann::json;
 
+/// How large a tree may be. A value can cost a hundred bytes of memory and two of text, so texts
+/// from outside are bounded by their values.
+struct JsonLimits {
+  size_t depth = 16;                ///< objects and arrays open at once
+  size_t values = size_t{1} << 20;  ///< of any type, containers included
+};
+
 /// Parses one JSON value that fills `text`. `what` names the source in errors ("config.json").
-/// Objects and arrays may nest `max_depth` deep. Safe on hostile input; memory stays
-/// proportional to the text. Errors: malformed, with the byte offset.
-Result<Json> parse_json(std::string_view text, std::string_view what, size_t max_depth = 16);
+/// Safe on hostile input. Errors: malformed, with the byte offset.
+Result<Json> parse_json(std::string_view text, std::string_view what, JsonLimits limits = {});
 
 }  // namespace sqf

@@ -16,7 +16,7 @@ namespace sqf {
 class JsonBuilder : public nlohmann::json_sax<Json> {
  public:
   /// As parse_json.
-  JsonBuilder(std::string_view what, size_t max_depth) : what_(what), max_depth_(max_depth) {}
+  JsonBuilder(std::string_view what, JsonLimits limits) : what_(what), limits_(limits) {}
 
   /// Reads `text`; to be called once.
   Result<void> read(std::string_view text);
@@ -49,10 +49,11 @@ class JsonBuilder : public nlohmann::json_sax<Json> {
  private:
   bool open(Json empty);
   bool close();
-  Json* place(Json value);
+  Json* place(Json value);  ///< null: one value too many
 
   std::string what_;
-  size_t max_depth_;
+  JsonLimits limits_;
+  size_t values_ = 0;
   std::optional<Error> problem_;
   Json* slot_ = nullptr;  ///< where the value of the last key goes
 };

@@ -354,6 +354,10 @@ bool is_required(SectionKind kind) {
   return rules_of(kind).required;
 }
 
+uint64_t section_limit(SectionKind kind) {
+  return rules_of(kind).limit;
+}
+
 bool is_compressible(SectionKind kind) {
   return rules_of(kind).compressible;
 }

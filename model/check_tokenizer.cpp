@@ -12,7 +12,7 @@
 namespace sqf {
 namespace {
 
-constexpr size_t kMaxDepth = 64;
+constexpr JsonLimits kLimits = {.depth = 64, .values = size_t{1} << 22};
 
 Error bad(const std::string& what) {
   return broken(Rule::model_tokenizer, "tokenizer.json: " + what);
@@ -105,7 +105,7 @@ Result<void> check_merges(const Json& merges, const Json& vocabulary) {
 }  // namespace
 
 Result<void> check_tokenizer(std::string_view text, int64_t vocab_size) {
-  auto json = parse_json(text, "tokenizer.json", kMaxDepth);
+  auto json = parse_json(text, "tokenizer.json", kLimits);
   if (!json) return broken(Rule::model_tokenizer, json.error().message);
   if (!json->is_object()) return bad("it is no object");
   const Json* model = member(*json, "model");

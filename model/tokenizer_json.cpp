@@ -9,12 +9,12 @@
 namespace sqf {
 namespace {
 
-constexpr size_t kMaxDepth = 64;
+constexpr JsonLimits kLimits = {.depth = 64, .values = size_t{1} << 22};
 
 /// Takes model.vocab and model.merges, which then hold nothing in the tree.
 class Reader : public JsonBuilder {
  public:
-  Reader() : JsonBuilder("tokenizer.json", kMaxDepth) {}
+  Reader() : JsonBuilder("tokenizer.json", kLimits) {}
 
   TokenList tokens;
   MergeList merges;

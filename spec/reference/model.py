@@ -144,7 +144,7 @@ def _merge(entry, vocabulary):
 def _tokenizer(raw, vocab_size):
     """What breaks R703, or None."""
     try:
-        value = strict_json.parse(raw, tokenizer.DEPTH)
+        value = strict_json.parse(raw, tokenizer.DEPTH, most=tokenizer.MOST_VALUES)
     except strict_json.JsonError as error:
         return f"TOKN is not strict JSON: {error}"
     if type(value) is not dict or type(value.get("model")) is not dict:

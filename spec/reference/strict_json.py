@@ -88,11 +88,13 @@ def _number(match, at):
     return int(digits)
 
 
-def parse(data, depth=16, spans=None):
+def parse(data, depth=16, spans=None, most=1 << 20):
     """The value in the bytes `data`: dict, list, str, bool, None, int (no fraction, no exponent) or float.
 
     spans    a dict that takes {(key, key): (first character, end)} of the arrays and objects that are members
              of the outermost value's members; a key is None in an array
+
+    most     how many values there may be, of any type, arrays and objects and the outermost one counted too
 
     Raises JsonError where the bytes are not strict JSON.
     """
@@ -111,6 +113,9 @@ def parse(data, depth=16, spans=None):
     at = skip(text, 0).end()
     while True:
         # Here a value starts.
+        most -= 1
+        if most < 0:
+            _fail("more values than are allowed", at)
         first = text[at:at + 1]
         opened = False
         if first == '"':

@@ -10,7 +10,8 @@ from .strict_json import is_integer
 
 DEPTH = 64
 MOST_IDS = 1 << 24
-MOST_BYTES = 256 * MIB
+MOST_BYTES = 64 * MIB
+MOST_VALUES = 1 << 22
 VOCAB, MERGES = ("model", "vocab"), ("model", "merges")
 
 
@@ -101,7 +102,7 @@ def compile_tokens(raw):
     """The bytes of TOKB that the bytes of TOKN come to. Raises NoTables where there are none."""
     spans = {}
     try:
-        value = strict_json.parse(raw, DEPTH, spans)
+        value = strict_json.parse(raw, DEPTH, spans, MOST_VALUES)
     except strict_json.JsonError as error:
         raise NoTables(f"TOKN is not strict JSON: {error}") from None
     model = _model(value)
@@ -113,5 +114,5 @@ def compile_tokens(raw):
         data = array if type(array) is bytes else array.tobytes()
         out.append(data.ljust(align_up(len(data), 8), b"\0"))
     if sum(map(len, out)) > MOST_BYTES:
-        raise NoTables("more than 256 MiB of tables")
+        raise NoTables("more than 64 MiB of tables")
     return b"".join(out)

@@ -20,6 +20,7 @@ def add_all(c):
     values(c)
     vectors(c)
     frames(c)
+    many_values(c)
 
 
 def together(c, name, rule, kind, index, **fields):
@@ -159,3 +160,20 @@ def frames(c):
     for size in (1, 2, 4):
         d.frames = {"LICN": frame(raw, dictionary=bytes(size))}
         c.add(f"together.dictionary.field.of.{size}.zeros", 304, build(d))
+
+
+def many_values(c):
+    """2^20 values are the most in META; as many again would be a gigabyte of tree."""
+    for more, rule in ((0, None), (1, 301)):
+        meta = seeds.meta()
+        known = 15  # meta() has 14 values, and the list is one
+        assert _count(meta) + 1 == known, _count(meta)
+        meta["x"] = [0] * ((1 << 20) - known + more)
+        d = Description(meta, [pk.real(F16)])
+        d.tensors = [Tensor(b"w", (2, 8), [Source(8).part(d.encodings[0], 0, 1, 2, 8)])]
+        c.add(f"together.values.2^20+{more}", rule, build(d))
+
+
+def _count(value):
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_count, inside))

@@ -200,7 +200,7 @@ def section_record(c, i):
         c.add(f"section.{name}.unknown", 203 if name == "DATA" else 205, image)
     if i:
         put(204, ("kind", texts().sections[i - 1][0]))
-    limits = {"META": 64 << 20, "TOKN": 256 << 20, "TMPL": 1 << 20, "CALB": 64 << 20,
+    limits = {"META": 64 << 20, "TOKN": 64 << 20, "TMPL": 1 << 20, "CALB": 64 << 20,
               "LICN": 16 << 20}
     if name in limits:
         c.add(f"section.{name}.limit", 206, both(limits[name] + 1))
