@@ -46,7 +46,8 @@ class Installed(unittest.TestCase):
         cls.file = cls.folder / "tiny.sqf"
         run(cls.prefix / "bin/sqconv", hf, "-o", cls.file)
         cls.consumer = cls.folder / "consumer"
-        run("cmake", "-S", HERE / "consumer", "-B", cls.consumer, f"-DCMAKE_PREFIX_PATH={cls.prefix}")
+        run("cmake", "-G", "Ninja", "-S", HERE / "consumer", "-B", cls.consumer,
+            f"-DCMAKE_PREFIX_PATH={cls.prefix}")
         run("cmake", "--build", cls.consumer)
 
     def flags(self, *options):
