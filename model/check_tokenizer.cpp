@@ -18,7 +18,7 @@ Error bad(const std::string& what) {
   return broken(Rule::model_tokenizer, "tokenizer.json: " + what);
 }
 
-/// The member of an object, or null. Precondition: `object` is one.
+/// The member of an object, or null; null of what is no object.
 const Json* member(const Json& object, const char* name) {
   const auto found = object.find(name);
   return found == object.end() ? nullptr : &*found;
@@ -52,9 +52,8 @@ Result<void> check_added(const Json& list, int64_t limit) {
   if (list.is_null()) return {};
   if (!list.is_array()) return bad("added_tokens is no array");
   for (size_t i = 0; i < list.size(); i++) {
-    const bool listed = list[i].is_object();
-    const Json* id = listed ? member(list[i], "id") : nullptr;
-    const Json* content = listed ? member(list[i], "content") : nullptr;
+    const Json* id = member(list[i], "id");
+    const Json* content = member(list[i], "content");
     if (id == nullptr || !id_of(*id, limit))
       return bad("added_tokens[" + std::to_string(i) + "] has no id that is an integer below " +
                  "vocab_size " + std::to_string(limit));
@@ -107,7 +106,6 @@ Result<void> check_merges(const Json& merges, const Json& vocabulary) {
 Result<void> check_tokenizer(std::string_view text, int64_t vocab_size) {
   auto json = parse_json(text, "tokenizer.json", kLimits);
   if (!json) return broken(Rule::model_tokenizer, json.error().message);
-  if (!json->is_object()) return bad("it is no object");
   const Json* model = member(*json, "model");
   if (model == nullptr || !model->is_object()) return bad("there is no object \"model\"");
   const Json* vocabulary = member(*model, "vocab");

@@ -6,7 +6,7 @@ import numpy as np
 import packing as pk
 import seeds
 from builder import F16, F32, I8, ZERO_U8, Description, Input, Tensor, build
-from corpus import texts_description, wide, wide_description
+from corpus import model_description, texts_description, wide, wide_description
 from parts import Source, test_vectors
 from seeds import columns_all, columns_list, columns_rest, finish
 from wide_records import AFFINE, CONSTANT, REAL
@@ -20,6 +20,7 @@ def add_all(c):
     values(c)
     vectors(c)
     frames(c)
+    tokenizers(c)
     many_values(c)
 
 
@@ -160,6 +161,21 @@ def frames(c):
     for size in (1, 2, 4):
         d.frames = {"LICN": frame(raw, dictionary=bytes(size))}
         c.add(f"together.dictionary.field.of.{size}.zeros", 304, build(d))
+
+
+def tokenizers(c):
+    """Each stands behind one condition: what it lacks, the rest of the tokenizer would forgive."""
+    def bad(name, **changes):
+        c.add(f"together.tokn.{name}", 703, build(model_description(
+            tokenizer=seeds.text(seeds.tokenizer(**changes)))))
+
+    bad("merge.without.space", vocab={"a": 0, "aa": 1}, merges=["a"])
+    bad("merge.with.two.spaces", vocab={"a": 0, " b": 1, "a b": 2}, merges=["a  b"])
+    bad("merge.of.an.object", merges=[{"a": 1, "b": 2}])
+    for name, token in (("without.content", {"id": 1}), ("content.of.a.number", {"id": 1, "content": 2})):
+        t = seeds.tokenizer()
+        t["added_tokens"].append(token)
+        c.add(f"together.tokn.{name}", 703, build(model_description(tokenizer=seeds.text(t))))
 
 
 def many_values(c):

@@ -20,6 +20,7 @@
 #include "format/hash.hpp"
 #include "format/validate.hpp"
 #include "format/validate_head.hpp"
+#include "model/check_model.hpp"
 
 int sqf_mutant = 0;  ///< the check that never fires; 0: none
 
@@ -46,6 +47,7 @@ Rules broken_rules(const std::vector<char>& file) {
   sqf::Head head;
   Rules rules;
   const bool opened = check_head(bytes, findings, &head);
+  if (opened) check_model(head, findings);
   for (const sqf::Error& e : std::move(findings).take()) rules.push_back(e.rule);
   rules.push_back(opened);
   if (opened)

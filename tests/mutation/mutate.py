@@ -16,28 +16,9 @@ REFUSES = re.compile(r"""\s*(?:\{\s*)?(?://[^\n]*\n\s*)*(?:
     report\( | return\s+name_problem | return\s+byte | add_\w+\()""", re.X)
 
 
-def matching(text, at):
-    """Index behind the parenthesis that closes the one at `at`; strings and characters are skipped."""
+def walk(text, at=0):
+    """(index, depth of brackets behind it) of each character outside strings."""
     depth, i = 0, at
-    while True:
-        c = text[i]
-        if c in "\"'":
-            end = i + 1
-            while text[end] != c:
-                end += 2 if text[end] == "\\" else 1
-            i = end
-        elif c in "([{":
-            depth += 1
-        elif c in ")]}":
-            depth -= 1
-            if depth == 0:
-                return i + 1
-        i += 1
-
-
-def split_top(text, separator):
-    """Pieces between top-level separators."""
-    pieces, depth, start, i = [], 0, 0, 0
     while i < len(text):
         c = text[i]
         if c in "\"'":
@@ -45,17 +26,22 @@ def split_top(text, separator):
             while text[end] != c:
                 end += 2 if text[end] == "\\" else 1
             i = end
-        elif c in "([{":
-            depth += 1
-        elif c in ")]}":
-            depth -= 1
-        elif depth == 0 and text.startswith(separator, i):
-            pieces.append(text[start:i])
-            i += len(separator)
-            start = i
-            continue
+        else:
+            depth += (c in "([{") - (c in ")]}")
+            yield i, depth
         i += 1
-    return pieces + [text[start:]]
+
+
+def matching(text, at):
+    """Index behind the parenthesis that closes the one at `at`."""
+    return next(i for i, depth in walk(text, at) if depth == 0) + 1
+
+
+def split_top(text, separator):
+    """Pieces between separators outside brackets."""
+    cuts = [i for i, depth in walk(text) if depth == 0 and text.startswith(separator, i)]
+    starts = [0, *(cut + len(separator) for cut in cuts)]
+    return [text[start:end] for start, end in zip(starts, [*cuts, len(text)])]
 
 
 class Mutator:
