@@ -43,5 +43,28 @@ TEST(Json, BoundsNestingWithoutUsingTheStack) {
   EXPECT_NE(problem(std::string(1000000, '[')).find("nesting"), std::string::npos);
 }
 
+/// A small object takes fifty times the memory of its text: the number of values is what bounds it.
+TEST(Json, BoundsTheNumberOfValues) {
+  const auto list = [](size_t n) {
+    std::string text = "[0";
+    for (size_t i = 1; i < n; i++) text += ",0";
+    return text + "]";
+  };
+  EXPECT_TRUE(parse_json(list(9), "x", {.values = 10}));
+  EXPECT_FALSE(parse_json(list(10), "x", {.values = 10}));
+  EXPECT_FALSE(parse_json("[[[]]]", "x", {.values = 2}));
+  EXPECT_TRUE(parse_json(R"({"a":{"b":null}})", "x", {.values = 3}));
+  EXPECT_FALSE(parse_json(R"({"a":{"b":null}})", "x", {.values = 2}));
+  EXPECT_TRUE(parse_json(list((size_t{1} << 20) - 1), "x"));
+  EXPECT_FALSE(parse_json(list(size_t{1} << 20), "x"));
+}
+
+TEST(Json, RefusesNulBytes) {
+  EXPECT_FALSE(parse_json(std::string_view("{}\0", 3), "x"));
+  EXPECT_FALSE(parse_json(std::string_view("{}\0junk", 7), "x"));
+  EXPECT_FALSE(parse_json(std::string_view("\0{}", 3), "x"));
+  EXPECT_TRUE(parse_json("\"\\u0000\"", "x"));
+}
+
 }  // namespace
 }  // namespace sqf
