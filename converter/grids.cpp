@@ -5,6 +5,8 @@
 #include <cmath>
 #include <vector>
 
+#include "format/codes.hpp"
+
 namespace sqf {
 namespace {
 
@@ -39,11 +41,6 @@ NamedGrid level_row(std::string name, std::span<const float> levels) {
   return grid;
 }
 
-struct OcpRow {
-  int exponent_bits, mantissa_bits;
-};
-constexpr OcpRow kOcp[] = {{5, 2}, {4, 3}, {3, 2}, {2, 3}, {2, 1}};
-
 NamedGrid minifloat_row(int exponent, int mantissa, MinifloatKind kind) {
   const std::string name = "e" + std::to_string(exponent) + "m" + std::to_string(mantissa);
   return {name + (kind == MinifloatKind::ocp ? "ocp" : ""),
@@ -57,7 +54,7 @@ std::vector<NamedGrid> all_grids() {
   for (int bits = 3; bits <= 8; bits++)
     for (int exponent = 1; exponent < bits; exponent++)
       grids.push_back(minifloat_row(exponent, bits - 1 - exponent, MinifloatKind::saturating));
-  for (const OcpRow& row : kOcp)
+  for (const OcpFormat& row : kOcpFormats)
     grids.push_back(minifloat_row(row.exponent_bits, row.mantissa_bits, MinifloatKind::ocp));
   for (const LevelRow& row : level_rows()) grids.push_back(level_row(row.name, row.levels));
   return grids;

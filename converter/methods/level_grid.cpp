@@ -6,7 +6,7 @@
 #include <cmath>
 #include <span>
 
-#include "format/encoding.hpp"
+#include "format/codes.hpp"
 
 namespace sqf {
 namespace {
@@ -32,35 +32,21 @@ void set_levels(const EncodingRecord& e, LevelGrid* grid) {
     grid->above[i] = last_below(grid->level[i], grid->level[i + 1], i % 2 == 1);
 }
 
-/// Codes that are numbers run, in each sign, from 0 to this.
-uint32_t last_magnitude(const EncodingRecord& e) {
-  const uint32_t all = (1u << (e.exponent_bits + e.mantissa_bits)) - 1;
-  if (e.minifloat != MinifloatKind::ocp) return all;
-  if (e.exponent_bits == 5 && e.mantissa_bits == 2) return all - 4;  // infinity and three NaN
-  if (e.exponent_bits == 4 && e.mantissa_bits == 3) return all - 1;  // NaN
-  return all;
-}
-
-double magnitude(const EncodingRecord& e, uint32_t code) {
-  const uint32_t mantissa = code & ((1u << e.mantissa_bits) - 1);
-  const int exponent = static_cast<int>(code >> e.mantissa_bits);
-  const uint32_t whole = exponent == 0 ? mantissa : mantissa | 1u << e.mantissa_bits;
-  return std::ldexp(whole, std::max(exponent, 1) - e.exponent_bias - e.mantissa_bits);
-}
-
 void set_minifloat(const EncodingRecord& e, LevelGrid* grid) {
-  const uint32_t last = last_magnitude(e);
   const uint32_t sign = 1u << (e.exponent_bits + e.mantissa_bits);
+  uint32_t last = sign - 1;  // in each sign, the codes that are numbers run from 0 to this
+  while (!code_has_value(e, last)) last--;
+  const float top = minifloat_value(e, last);
   for (uint32_t code = 0; code <= last; code++) {
-    grid->values[code] = static_cast<float>(magnitude(e, code));
+    grid->values[code] = minifloat_value(e, code);
     grid->values[code | sign] = -grid->values[code];
   }
   // Dividing by the unit is a larger bias.
-  const int bias = e.exponent_bias + std::ilogb(magnitude(e, last));
+  const int bias = e.exponent_bias + std::ilogb(top);
   grid->minifloat = true;
   grid->mantissa_bits = e.mantissa_bits;
   grid->wide = e.exponent_bits >= 2;
-  grid->top = std::ldexp(static_cast<float>(magnitude(e, last)), e.exponent_bias - bias);
+  grid->top = std::ldexp(top, e.exponent_bias - bias);
   grid->step = std::ldexp(1.0f, 1 - bias - e.mantissa_bits);
   grid->inverse_step = std::ldexp(1.0f, bias + e.mantissa_bits - 1);
   grid->least_normal = std::ldexp(1.0f, 1 - bias);
