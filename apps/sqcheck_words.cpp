@@ -1,6 +1,7 @@
 // What a file holds, in words.
 
 #include <langinfo.h>
+#include <algorithm>
 
 #include <cstdio>
 
@@ -115,8 +116,11 @@ std::vector<std::string> feature_words(const Head& head) {
   if ((head.header.feature_incompat & kIncompatZstd) != 0) words.push_back("zstd sections");
   const auto named = head.meta["format"].find("features");
   if (named == head.meta["format"].end() || !named->is_array()) return words;
-  for (const Json& word : *named)
-    if (const auto* text = word.get_ptr<const std::string*>()) words.push_back(*text);
+  for (const Json& word : *named) {
+    const auto* text = word.get_ptr<const std::string*>();
+    if (text != nullptr && std::find(words.begin(), words.end(), *text) == words.end())
+      words.push_back(*text);
+  }
   return words;
 }
 

@@ -151,14 +151,15 @@ Directory lay_out(const Plan& plan) {
   return builder.finish();
 }
 
-std::string meta_text(const SourceModel& source, const Plan& plan, const Json& recipe) {
+std::string meta_text(const SourceModel& source, const Plan& plan, const ConvertOptions& options) {
   Json files = Json::array();
   for (const SourceFile& file : source.files)
     files.push_back({{"name", file.name}, {"size", file.size}});
   Json meta = {{"format", {{"spec", "1.0"}, {"writer", kWriterName}}},
                {"model", description_to_json(plan.description)},
                {"source", {{"files", files}}},
-               {"quantization", recipe.is_object() ? recipe : Json::object()}};
+               {"quantization", options.recipe.is_object() ? options.recipe : Json::object()}};
+  if (options.compress) meta["format"]["features"] = Json::array({"zstd sections"});
   if (!source.config_text.empty()) meta["source"]["config"] = source.config_text;
   // File names need not be UTF-8; META must be.
   return meta.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -189,8 +190,7 @@ Result<void> append_bias(Writer& writer, const SourceTensor& bias) {
 
 Result<ConvertReport> convert(const SourceModel& source, const Plan& plan,
                               const std::filesystem::path& target, const ConvertOptions& options) {
-  std::vector<HeadSection> sections = {
-      {SectionKind::meta, meta_text(source, plan, options.recipe)}};
+  std::vector<HeadSection> sections = {{SectionKind::meta, meta_text(source, plan, options)}};
   if (!source.tokenizer_json.empty()) {
     sections.push_back({SectionKind::tokn, source.tokenizer_json});
     // What cannot be compiled is carried as text alone; whoever runs the model says why.
