@@ -1,8 +1,8 @@
 // What a file holds, in words.
 
 #include <langinfo.h>
-#include <algorithm>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "apps/sqcheck.hpp"

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "format/rules.hpp"
 #include "format/test_vectors.hpp"
 #include "format/zstd.hpp"
 
@@ -75,10 +76,13 @@ Result<Writer> Writer::create(const std::filesystem::path& target, Directory dir
   uint64_t end = kFirstSection;
   std::erase_if(sections, [](const HeadSection& s) { return s.bytes.empty(); });
   for (HeadSection& s : sections) {
-    if (s.bytes.size() > section_limit(s.kind))
-      return usage_error("section " + section_name(s.kind) + " would have " +
-                         std::to_string(s.bytes.size()) + " bytes, the limit is " +
-                         std::to_string(section_limit(s.kind)));
+    if (s.bytes.size() > section_limit(s.kind)) {
+      Error error =
+          broken(Rule::section_size, section_name(s.kind) + ": " + std::to_string(s.bytes.size()) +
+                                         " bytes, limit " + std::to_string(section_limit(s.kind)));
+      error.message = target.string() + ": would not open: " + error.message;
+      return error;
+    }
     const uint64_t start = section_start(h, s.kind, end);
     SectionRecord record = section_record(s.kind, start, s.bytes.size());
     if (options.compress && is_compressible(s.kind)) compress(s, record);
