@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <new>
@@ -12,6 +13,8 @@ namespace sqf {
 namespace {
 
 constexpr std::align_val_t kAlignment{64};
+// Adding 1.5 * 2^23 leaves no fraction bits: the addition itself rounds to nearest even.
+constexpr float kRounder = 12582912.0f;
 
 int64_t round_up(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -32,12 +35,25 @@ uint32_t absmax_bits_scalar(const float* x, int64_t columns) {
 }
 
 int32_t round_segment_scalar(const SegmentSpan& span, float inverse) {
-  // Adding 1.5 * 2^23 leaves no fraction bits: the addition itself rounds to nearest even.
-  constexpr float kRounder = 12582912.0f;
   int32_t sum = 0;
   for (int64_t i = 0; i < span.columns; i++) {
     const float rounded = span.x[i] * inverse + kRounder - kRounder;
     const int32_t q = std::clamp(static_cast<int32_t>(rounded), -127, 127);
+    span.q[i] = static_cast<int8_t>(q);
+    sum += q;
+  }
+  std::memset(span.q + span.columns, 0, static_cast<size_t>(span.slots - span.columns));
+  return sum;
+}
+
+int32_t round_segment_to(const IntegerGrid& grid, const SegmentSpan& span) {
+  const auto lowest = static_cast<float>(grid.lowest), highest = static_cast<float>(grid.highest);
+  int32_t sum = 0;
+  for (int64_t i = 0; i < span.columns; i++) {
+    float v = (span.x[i] - grid.low) / grid.scale;
+    v = v < lowest ? lowest : v;
+    v = v > highest ? highest : v;
+    const int32_t q = static_cast<int32_t>(v + kRounder - kRounder) - grid.shift;
     span.q[i] = static_cast<int8_t>(q);
     sum += q;
   }
@@ -59,8 +75,9 @@ Kernel kernel_of([[maybe_unused]] Isa isa) {
 }
 
 /// -sum = low + 128 * high with both in 16 bits: one multiply-add of pairs then gives zero * -sum.
+/// Only a whole segment of -128 needs the bound.
 int32_t correction_of(int32_t sum) {
-  const int32_t high = (64 - sum) >> 7, low = -sum - high * 128;
+  const int32_t high = std::min((64 - sum) >> 7, 32767), low = -sum - high * 128;
   return static_cast<int32_t>((static_cast<uint32_t>(low) & 0xffffu) | static_cast<uint32_t>(high)
                                                                            << 16);
 }
@@ -90,6 +107,22 @@ void quantize_token(const Kernel& kernel, const float* x, int64_t token, Quantiz
 }
 
 }  // namespace
+
+void quantize_token_to(const IntegerGrid& grid, const float* x, int64_t token,
+                       QuantizedInput* out) {
+  int8_t* q = out->q + token * out->stride;
+  if (std::isnan(grid.scale)) std::memset(q, 0, static_cast<size_t>(out->stride));
+  for (int64_t s = 0; s < out->segments; s++) {
+    const int64_t columns = out->segment_columns(s), at = token * out->segments + s;
+    const SegmentSpan span = {x + s * out->segment, columns, slots_of(out->group, columns),
+                              q + s * out->segment_slots};
+    const int32_t sum = std::isnan(grid.scale) ? 0 : round_segment_to(grid, span);
+    out->scales[at] = grid.scale;
+    out->corrections[at] = correction_of(sum);
+    out->sums[at] = grid.scale * static_cast<float>(sum);
+  }
+  std::memset(q + out->slots, 0, static_cast<size_t>(out->stride - out->slots));
+}
 
 void AlignedBuffer::Free::operator()(std::byte* memory) const {
   ::operator delete(memory, kAlignment);

@@ -14,7 +14,7 @@
 
 namespace sqf {
 
-/// 32768 * 255 * 127 < 2^31, and the sum of as many q fits the two halves of a correction.
+/// 32768 * 255 * 128 < 2^31, and the sum of as many q fits the two halves of a correction.
 inline constexpr int64_t kMaxSegment = 32768;
 
 /// 64-byte aligned memory that only grows.
@@ -61,7 +61,17 @@ void shape_input(int64_t tokens, int64_t columns, uint32_t group, QuantizedInput
 void quantize_tokens(Isa isa, const float* x, int64_t x_stride, int64_t begin, int64_t end,
                      QuantizedInput* out);
 
-/// Both steps for x [tokens][columns].
+/// q = clamp(rne((x - low) / scale), lowest, highest) - shift, as a file's own quantizer of up to 8
+/// bits has it: the same scale for a whole token, every step rounded to f32.
+struct IntegerGrid {
+  float scale = 0, low = 0;  ///< scale NaN: x has no place on it; q 0, and NaN comes out
+  int32_t lowest = 0, highest = 0, shift = 0;
+};
+
+/// One token x [columns] onto a grid, into a shaped input.
+void quantize_token_to(const IntegerGrid& grid, const float* x, int64_t token, QuantizedInput* out);
+
+/// quantize_tokens() after shape_input() for x [tokens][columns].
 void quantize_input(Isa isa, const float* x, int64_t tokens, int64_t columns, uint32_t group,
                     QuantizedInput* out);
 
