@@ -2,24 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 
-#include "runtime/cpu/matmul.hpp"
+#include "loader/dequantize.hpp"
 #include "runtime/cpu/ops.hpp"
-#include "runtime/cpu/quantize.hpp"
 #include "runtime/kv_cache.hpp"
+#include "runtime/multiplier.hpp"
 #include "runtime/thread_pool.hpp"
 
 namespace sqf {
 namespace {
 
 constexpr int64_t kBatch = 512;  // tokens that go through a layer together
-
-/// Share `i` of `n` of [0, count): contiguous, as even as it gets.
-struct Slice {
-  Slice(int64_t count, int i, int n) : begin(count * i / n), end(count * (i + 1) / n) {}
-  int64_t begin, end;
-};
 
 /// Angles per pair of a head, in radians per position; the scaling of the file applied.
 std::vector<float> rope_frequencies(const ModelDescription& d) {
@@ -45,6 +38,7 @@ std::vector<float> rope_frequencies(const ModelDescription& d) {
 }  // namespace
 
 struct Engine::State {
+  const ModelFile& file;
   ModelDescription d;
   EngineOptions options;
   Weights weights;
@@ -57,38 +51,47 @@ struct Engine::State {
   std::vector<float> x, normed, q, k, v, attended, gate, up, projected;  // [T][...]
   std::vector<float> cosines, sines;                                     // [T][head_dim / 2]
   std::vector<float> head_input, logits;
-  std::vector<float> scratch;                    // [threads][attention_scratch]
-  std::map<uint32_t, QuantizedInput> quantized;  // by group; of the activation in hand
+  std::vector<float> scratch;  // [threads][attention_scratch]
+  Multiplier multiplier;       // with the activation in hand
 
-  State(ModelDescription description, const EngineOptions& o)
-      : d(std::move(description)), options(o), pool(o.threads) {}
+  State(const ModelFile& f, ModelDescription description, const EngineOptions& o)
+      : file(f),
+        d(std::move(description)),
+        options(o),
+        pool(o.threads),
+        multiplier(o.isa, o.exact, &pool) {}
 
-  bool integer(const Linear& linear) const {
-    return !options.exact && has_integer_kernel(linear.weight.encoding);
-  }
-
-  void embed(std::span<const int32_t> tokens);
+  Result<void> embed(std::span<const int32_t> tokens);
   void prepare_rope(int64_t tokens);
-  /// Quantizes `input` [T][columns] for every group that the readers' weights use.
-  void quantize(std::initializer_list<const Linear*> readers, const float* input, int64_t tokens);
-  /// y [T][rows], tiles share of one thread. `input` is what quantize() was given.
-  void multiply(const Linear& linear, const float* input, int64_t tokens, float* y, int share,
-                int shares);
+  /// `input` [T][columns] is what `readers` multiply from now on.
+  void prepare(std::initializer_list<const Linear*> readers, const float* input, int64_t tokens) {
+    multiplier.prepare(std::span(readers.begin(), readers.size()), input, tokens);
+  }
   void attention(LayerWeights& layer, int64_t index, int64_t tokens);
   void positions(const LayerWeights& layer, int64_t layer_index, int64_t token);
   void feed_forward(LayerWeights& layer, int64_t tokens);
   void residual(const Linear& linear, const float* input, int64_t tokens);
   void norm(const std::vector<float>& weight, int64_t tokens);
-  void batch(std::span<const int32_t> tokens, LogitsOf which, bool wanted, int64_t logits_at);
+  Result<void> batch(std::span<const int32_t> tokens, LogitsOf which, bool wanted,
+                     int64_t logits_at);
 };
 
-void Engine::State::embed(std::span<const int32_t> tokens) {
+Result<void> Engine::State::embed(std::span<const int32_t> tokens) {
+  const Embedding& e = weights.embedding;
+  if (e.composed) {
+    for (size_t t = 0; t < tokens.size(); t++) {
+      const auto row = static_cast<uint64_t>(tokens[t]);
+      float* to = x.data() + static_cast<int64_t>(t) * d.hidden_size;
+      if (auto r = effective(file, e.tensor, {0, row, 1}, to); !r) return r;
+    }
+    return {};
+  }
   pool.run([&](int share, int shares) {
     const Slice slice(static_cast<int64_t>(tokens.size()), share, shares);
     for (int64_t t = slice.begin; t < slice.end; t++)
-      decode_row(weights.embedding.weight, tokens[static_cast<size_t>(t)],
-                 x.data() + t * d.hidden_size);
+      decode_row(e.rows, tokens[static_cast<size_t>(t)], x.data() + t * d.hidden_size);
   });
+  return {};
 }
 
 void Engine::State::prepare_rope(int64_t tokens) {
@@ -111,49 +114,11 @@ void Engine::State::norm(const std::vector<float>& weight, int64_t tokens) {
   });
 }
 
-void Engine::State::quantize(std::initializer_list<const Linear*> readers, const float* input,
-                             int64_t tokens) {
-  std::array<QuantizedInput*, 8> wanted = {};
-  size_t count = 0;
-  for (const Linear* linear : readers) {
-    if (!integer(*linear)) continue;
-    QuantizedInput* out = &quantized[linear->weight.encoding.group];
-    if (std::find(wanted.begin(), wanted.begin() + count, out) != wanted.begin() + count) continue;
-    shape_input(tokens, linear->weight.columns, linear->weight.encoding.group, out);
-    wanted[count++] = out;
-  }
-  if (count == 0) return;
-  const auto work = [&](int share, int shares) {
-    const Slice slice(tokens, share, shares);
-    for (size_t i = 0; i < count; i++)
-      quantize_tokens(options.isa, input, wanted[i]->columns, slice.begin, slice.end, wanted[i]);
-  };
-  // One token is not worth waking anybody for.
-  if (tokens == 1)
-    work(0, 1);
-  else
-    pool.run(work);
-}
-
-void Engine::State::multiply(const Linear& linear, const float* input, int64_t tokens, float* y,
-                             int share, int shares) {
-  const PartView& w = linear.weight;
-  const Slice tiles(tiles_of(w.rows), share, shares);
-  if (integer(linear))
-    matmul(options.isa, w, quantized.at(w.encoding.group), tiles.begin, tiles.end, y, w.rows);
-  else
-    matmul_f32(options.isa, w, input, tokens, w.columns, tiles.begin, tiles.end, y, w.rows);
-  if (linear.bias == nullptr) return;
-  const int64_t begin = tiles.begin * kTileRows, end = std::min(tiles.end * kTileRows, w.rows);
-  for (int64_t t = 0; t < tokens; t++)
-    add(linear.bias + begin, end - begin, y + t * w.rows + begin);
-}
-
 void Engine::State::residual(const Linear& linear, const float* input, int64_t tokens) {
-  quantize({&linear}, input, tokens);
+  prepare({&linear}, input, tokens);
   pool.run([&](int share, int shares) {
-    multiply(linear, input, tokens, projected.data(), share, shares);
-    const int64_t rows = linear.weight.rows;
+    multiplier.multiply(linear, projected.data(), share, shares);
+    const int64_t rows = linear.rows;
     const Slice tiles(tiles_of(rows), share, shares);
     const int64_t begin = tiles.begin * kTileRows, end = std::min(tiles.end * kTileRows, rows);
     for (int64_t t = 0; t < tokens; t++)
@@ -184,11 +149,11 @@ void Engine::State::positions(const LayerWeights& layer, int64_t layer_index, in
 
 void Engine::State::attention(LayerWeights& layer, int64_t index, int64_t tokens) {
   norm(layer.attention_norm, tokens);
-  quantize({&layer.q, &layer.k, &layer.v}, normed.data(), tokens);
+  prepare({&layer.q, &layer.k, &layer.v}, normed.data(), tokens);
   pool.run([&](int share, int shares) {
-    multiply(layer.q, normed.data(), tokens, q.data(), share, shares);
-    multiply(layer.k, normed.data(), tokens, k.data(), share, shares);
-    multiply(layer.v, normed.data(), tokens, v.data(), share, shares);
+    multiplier.multiply(layer.q, q.data(), share, shares);
+    multiplier.multiply(layer.k, k.data(), share, shares);
+    multiplier.multiply(layer.v, v.data(), share, shares);
   });
   const auto place = [&](int share, int shares) {
     const Slice slice(tokens, share, shares);
@@ -224,10 +189,10 @@ void Engine::State::attention(LayerWeights& layer, int64_t index, int64_t tokens
 
 void Engine::State::feed_forward(LayerWeights& layer, int64_t tokens) {
   norm(layer.mlp_norm, tokens);
-  quantize({&layer.gate, &layer.up}, normed.data(), tokens);
+  prepare({&layer.gate, &layer.up}, normed.data(), tokens);
   pool.run([&](int share, int shares) {
-    multiply(layer.gate, normed.data(), tokens, gate.data(), share, shares);
-    multiply(layer.up, normed.data(), tokens, up.data(), share, shares);
+    multiplier.multiply(layer.gate, gate.data(), share, shares);
+    multiplier.multiply(layer.up, up.data(), share, shares);
     const int64_t rows = d.intermediate_size;
     const Slice tiles(tiles_of(rows), share, shares);
     const int64_t begin = tiles.begin * kTileRows, end = std::min(tiles.end * kTileRows, rows);
@@ -240,24 +205,25 @@ void Engine::State::feed_forward(LayerWeights& layer, int64_t tokens) {
 }
 
 /// Runs tokens (at most kBatch) through the model; `logits_at` is where their logits go.
-void Engine::State::batch(std::span<const int32_t> tokens, LogitsOf which, bool wanted,
-                          int64_t logits_at) {
+Result<void> Engine::State::batch(std::span<const int32_t> tokens, LogitsOf which, bool wanted,
+                                  int64_t logits_at) {
   const auto count = static_cast<int64_t>(tokens.size());
-  embed(tokens);
+  if (auto r = embed(tokens); !r) return r;
   prepare_rope(count);
   for (size_t l = 0; l < weights.layers.size(); l++) {
     attention(weights.layers[l], static_cast<int64_t>(l), count);
     feed_forward(weights.layers[l], count);
   }
   position += count;
-  if (!wanted) return;
+  if (!wanted) return {};
   const int64_t scored = which == LogitsOf::all_tokens ? count : 1;
   norm(weights.final_norm, count);
   const float* last = normed.data() + (count - scored) * d.hidden_size;
-  quantize({&weights.head}, last, scored);
+  prepare({&weights.head}, last, scored);
   pool.run([&](int share, int shares) {
-    multiply(weights.head, last, scored, logits.data() + logits_at * d.vocab_size, share, shares);
+    multiplier.multiply(weights.head, logits.data() + logits_at * d.vocab_size, share, shares);
   });
+  return {};
 }
 
 Result<Engine> Engine::create(const ModelFile& file, const EngineOptions& options) {
@@ -265,7 +231,7 @@ Result<Engine> Engine::create(const ModelFile& file, const EngineOptions& option
   if (!description) return description.error();
   auto weights = load_weights(file, *description);
   if (!weights) return weights.error();
-  auto state = std::make_unique<State>(std::move(*description), options);
+  auto state = std::make_unique<State>(file, std::move(*description), options);
   State& s = *state;
   s.weights = std::move(*weights);
   s.options.context = std::min(std::max<int64_t>(options.context, 1), s.d.context_length);
@@ -332,7 +298,7 @@ Result<void> Engine::forward(std::span<const int32_t> tokens, LogitsOf which) {
     const auto part = tokens.subspan(static_cast<size_t>(done),
                                      static_cast<size_t>(std::min(kBatch, count - done)));
     const bool all = which == LogitsOf::all_tokens;
-    s.batch(part, which, all || done + kBatch >= count, all ? done : 0);
+    if (auto r = s.batch(part, which, all || done + kBatch >= count, all ? done : 0); !r) return r;
   }
   return {};
 }

@@ -11,6 +11,12 @@
 
 namespace sqf {
 
+/// Share `i` of `n` of [0, count): contiguous, as even as it gets.
+struct Slice {
+  Slice(int64_t count, int i, int n) : begin(count * i / n), end(count * (i + 1) / n) {}
+  int64_t begin, end;
+};
+
 class ThreadPool {
  public:
   /// `threads` counts the caller; at least 1.

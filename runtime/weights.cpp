@@ -1,6 +1,7 @@
 #include "runtime/weights.hpp"
 
 #include "format/rules.hpp"
+#include "loader/dequantize.hpp"
 
 namespace sqf {
 namespace {
@@ -29,110 +30,110 @@ class WeightLoader {
       problem("\"" + spec.name + "\" has " + (spec.bias ? "no bias" : "an unexpected bias"));
       return;
     }
-    if (auto why = without_kernel(*tensor)) {
-      if (!unsupported_) unsupported_ = unsupported("tensor \"" + spec.name + "\": " + *why);
-      return;
-    }
+    if (divided_vector(*tensor))
+      return fail(unsupported("tensor \"" + spec.name + "\": a vector that is to be smoothed"));
     put(spec, *tensor, d, weights);
-    if (spec.role != Role::embedding) weights.bytes_per_token += stored_bytes(*tensor);
+    if (spec.role != Role::embedding) weights.bytes_per_token += stored_bytes(file_, *tensor);
   }
 
   Result<void> result() const {
     if (!problems_.empty()) return broken(Rule::model_tensor, problems_);
-    if (unsupported_) return *unsupported_;
+    if (failure_) return *failure_;
     return {};
   }
 
  private:
   void problem(const std::string& what) { problems_ += (problems_.empty() ? "" : "\n  ") + what; }
 
-  std::optional<std::string> without_kernel(const TensorView& tensor) const {
-    const Directory& d = file_.head().directory;
-    if (tensor.record->part_count != 1) return "several column parts";
-    if (tensor.record->rank_pair != 0) return "a low-rank pair";
-    if (d.parts[tensor.record->part_first].column_factors != kNone) return "column factors";
-    if (tensor.record->input == kNone) return std::nullopt;
-    const InputRecord& input = d.inputs[tensor.record->input];
-    if (input.smooth_state == SmoothState::apply) return "a smoothing vector to be applied";
-    if (input.sets[0].kind != ColumnKind::all) return "a column split";
-    if (input.sets[0].quantizer != QuantizerKind::none) return "an activation quantizer";
-    return std::nullopt;
+  /// Only the rows of a matrix have an activation that could be divided.
+  bool divided_vector(const TensorView& tensor) const {
+    if (tensor.record->rank != 1 || tensor.record->input == kNone) return false;
+    const InputRecord& input = file_.head().directory.inputs[tensor.record->input];
+    return input.smooth_state == SmoothState::apply;
   }
 
-  uint64_t stored_bytes(const TensorView& tensor) const {
+  bool composed(const TensorView& tensor) const {
     const Directory& d = file_.head().directory;
-    const PartRecord& part = d.parts[tensor.record->part_first];
-    uint64_t bytes = 0;
-    const auto count = [&](uint32_t index, const ComponentShape&, const char*) {
-      bytes += d.components[index].size;
-    };
-    each_component(part, d.encodings[part.encoding], tensor.shape, tensor.shape.columns, count);
-    return bytes;
+    const TensorRecord& t = *tensor.record;
+    if (t.part_count != 1 || t.rank_pair != 0) return true;
+    if (d.parts[t.part_first].column_factors != kNone) return true;
+    return t.input != kNone && d.inputs[t.input].smooth_state == SmoothState::apply;
+  }
+
+  void embedding(const TensorView& tensor, Weights& w) const {
+    w.embedding = {file_.part(tensor, 0), composed(tensor), tensor};
+  }
+
+  std::vector<float> vector(const TensorView& tensor) {
+    std::vector<float> values(tensor.shape.columns);
+    if (auto r = dequantize(file_, tensor, {0, 0, 1}, values.data()); !r) fail(r.error());
+    return values;
+  }
+
+  void fail(Error error) {
+    if (!failure_) failure_ = std::move(error);
   }
 
   void put(const TensorSpec& spec, const TensorView& tensor, const ModelDescription& d,
            Weights& w) {
     Linear linear;
-    linear.weight = file_.part(tensor, 0);
-    if (spec.bias)
-      linear.bias = reinterpret_cast<const float*>(file_.component(tensor.record->bias).data());
-    const auto vector = [&] {
-      std::vector<float> values(static_cast<size_t>(spec.columns));
-      decode_row(linear.weight, 0, values.data());
-      return values;
-    };
+    if (tensor.record->rank != 1) {
+      auto loaded = load_linear(file_, tensor, &w.feeds);
+      if (!loaded) return fail(loaded.error());
+      linear = std::move(*loaded);
+    }
     LayerWeights none;
     LayerWeights& layer = spec.layer < 0 ? none : w.layers[static_cast<size_t>(spec.layer)];
     switch (spec.role) {
       case Role::embedding:
-        w.embedding = linear;
+        embedding(tensor, w);
         break;
       case Role::attention_norm:
-        layer.attention_norm = vector();
+        layer.attention_norm = vector(tensor);
         break;
       case Role::q:
-        layer.q = linear;
+        layer.q = std::move(linear);
         break;
       case Role::k:
-        layer.k = linear;
+        layer.k = std::move(linear);
         break;
       case Role::v:
-        layer.v = linear;
+        layer.v = std::move(linear);
         break;
       case Role::q_norm:
-        layer.q_norm = vector();
+        layer.q_norm = vector(tensor);
         break;
       case Role::k_norm:
-        layer.k_norm = vector();
+        layer.k_norm = vector(tensor);
         break;
       case Role::o:
-        layer.o = linear;
+        layer.o = std::move(linear);
         break;
       case Role::mlp_norm:
-        layer.mlp_norm = vector();
+        layer.mlp_norm = vector(tensor);
         break;
       case Role::gate:
-        layer.gate = linear;
+        layer.gate = std::move(linear);
         break;
       case Role::up:
-        layer.up = linear;
+        layer.up = std::move(linear);
         break;
       case Role::down:
-        layer.down = linear;
+        layer.down = std::move(linear);
         break;
       case Role::final_norm:
-        w.final_norm = vector();
+        w.final_norm = vector(tensor);
         break;
       case Role::head:
-        w.head = linear;
-        if (d.tied) w.embedding = linear;
+        w.head = std::move(linear);
+        if (d.tied) embedding(tensor, w);
         break;
     }
   }
 
   const ModelFile& file_;
   std::string problems_;
-  std::optional<Error> unsupported_;
+  std::optional<Error> failure_;
 };
 
 }  // namespace

@@ -1,0 +1,253 @@
+#include "runtime/multiplier.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+
+#include "runtime/cpu/matmul.hpp"
+#include "runtime/cpu/ops.hpp"
+#include "runtime/low_rank.hpp"
+
+namespace sqf {
+namespace {
+
+/// The next of the kept ones.
+template <typename T>
+T& take(std::vector<std::unique_ptr<T>>* kept, size_t* used) {
+  if (*used == kept->size()) kept->push_back(std::make_unique<T>());
+  return *(*kept)[(*used)++];
+}
+
+template <typename T>
+void grow(std::vector<T>* values, int64_t size) {
+  if (values->size() < static_cast<size_t>(size)) values->resize(static_cast<size_t>(size));
+}
+
+bool quantizes(const Feed* feed) {
+  return feed != nullptr && feed->quantizes();
+}
+
+Slice rows_of_share(int64_t rows, int share, int shares) {
+  Slice slice(tiles_of(rows), share, shares);
+  slice.begin *= kTileRows;
+  slice.end = std::min(slice.end * kTileRows, rows);
+  return slice;
+}
+
+}  // namespace
+
+bool Multiplier::integer(const LinearPart& part) const {
+  if (!has_integer_kernel(part.weight.encoding)) return false;
+  if (quantizes(part.feed)) return part.feed->set.quantizer == QuantizerKind::integer;
+  return !exact_;
+}
+
+size_t Multiplier::source_of(const Feed* feed, int64_t columns) {
+  for (size_t i = 0; i < source_count_; i++)
+    if (sources_[i]->feed == feed) return i;
+  Source& source = take(&sources_, &source_count_);
+  source.feed = feed;
+  source.count = feed != nullptr ? feed->count : columns;
+  source.values = x_;
+  if (feed != nullptr && feed->moves()) {
+    grow(&source.moved, tokens_ * source.count);
+    source.values = source.moved.data();
+  }
+  if (quantizes(feed)) grow(&source.ranges, tokens_);
+  return source_count_ - 1;
+}
+
+Multiplier::Form* Multiplier::find_form(const Feed* feed, bool integer, uint32_t group) const {
+  for (size_t i = 0; i < form_count_; i++) {
+    Form* form = forms_[i].get();
+    if (sources_[form->source]->feed == feed && form->integer == integer &&
+        (!integer || form->group == group))
+      return form;
+  }
+  return nullptr;
+}
+
+Multiplier::Room* Multiplier::find_room(const Linear& linear) const {
+  for (size_t i = 0; i < room_count_; i++)
+    if (rooms_[i]->linear == &linear) return rooms_[i].get();
+  return nullptr;
+}
+
+void Multiplier::add_form(const Feed* feed, int64_t columns, bool integer, uint32_t group) {
+  if (find_form(feed, integer, group) != nullptr) return;
+  const size_t index = source_of(feed, columns);
+  const Source& source = *sources_[index];
+  Form& form = take(&forms_, &form_count_);
+  form.source = index;
+  form.integer = integer;
+  form.group = group;
+  form.values = source.values;
+  if (integer) {
+    shape_input(tokens_, source.count, group, &form.quantized);
+    grow(&form.offsets, tokens_);
+  } else if (quantizes(feed)) {
+    grow(&form.rounded, tokens_ * source.count);
+    form.values = form.rounded.data();
+  }
+}
+
+void Multiplier::add_room(const Linear& linear) {
+  if (find_room(linear) != nullptr) return;
+  Room& room = take(&rooms_, &room_count_);
+  room.linear = &linear;
+  grow(&room.narrow, tokens_ * linear.b.rows);
+  grow(&room.partial, tokens_ * linear.rows);
+}
+
+void Multiplier::collect(const Linear& linear) {
+  for (const LinearPart& part : linear.parts)
+    add_form(part.feed, linear.columns, integer(part), part.weight.encoding.group);
+  if (linear.has_low_rank()) add_form(linear.low_rank_feed, linear.columns, false, 0);
+  if (linear.has_low_rank() || linear.parts.size() > 1) add_room(linear);
+}
+
+/// One token of a feed's numbers: divided, gathered and scaled, and how far they reach.
+void Multiplier::stage(Source& source, const float* x, int64_t columns, int64_t token) const {
+  const Feed* feed = source.feed;
+  if (feed == nullptr) return;
+  if (feed->moves()) {
+    const float* from = x + token * columns;
+    float* to = source.moved.data() + token * source.count;
+    for (int64_t i = 0; i < source.count; i++) {
+      const auto c = feed->gather.empty() ? i : int64_t{feed->gather[static_cast<size_t>(i)]};
+      to[i] = feed->smooth == nullptr ? from[c] : from[c] / feed->smooth[c];
+    }
+    if (feed->factors != nullptr)
+      for (int64_t i = 0; i < source.count; i++) to[i] = to[i] * feed->factors[i];
+  }
+  if (feed->quantizes())
+    source.ranges[static_cast<size_t>(token)] =
+        range_of(source.values + token * source.count, source.count);
+}
+
+void Multiplier::convert(Form& form, int64_t token) const {
+  const Source& source = *sources_[form.source];
+  const float* values = source.values + token * source.count;
+  if (!quantizes(source.feed)) {
+    if (form.integer)
+      quantize_tokens(isa_, source.values, source.count, token, token + 1, &form.quantized);
+    return;
+  }
+  const ColumnSetRecord& set = source.feed->set;
+  const auto at = static_cast<size_t>(token);
+  const ActivationScale scale = scale_of(set, source.ranges[at]);
+  if (form.integer) {
+    const IntegerGrid grid = grid_of(set, scale);
+    quantize_token_to(grid, values, token, &form.quantized);
+    form.offsets[at] = offset_of(grid);
+    return;
+  }
+  float* rounded = form.rounded.data() + token * source.count;
+  std::copy(values, values + source.count, rounded);
+  round_activation(set, scale, rounded, source.count);
+}
+
+void Multiplier::narrow(Room& room, int share, int shares) const {
+  const Linear& linear = *room.linear;
+  if (!linear.has_low_rank()) return;
+  const Slice rows(linear.b.rows, share, shares);
+  const Form& form = *find_form(linear.low_rank_feed, false, 0);
+  multiply_factor(isa_, linear.b, form.values, tokens_, rows, room.narrow.data(), linear.b.rows);
+}
+
+void Multiplier::prepare(std::span<const Linear* const> readers, const float* x, int64_t tokens) {
+  source_count_ = form_count_ = room_count_ = 0;
+  x_ = x;
+  tokens_ = tokens;
+  for (const Linear* linear : readers) collect(*linear);
+  bool staged = false, whole = false, converted = false;
+  for (size_t i = 0; i < source_count_; i++) {
+    const Feed* feed = sources_[i]->feed;
+    staged |= feed != nullptr;
+    whole |= quantizes(feed) && feed->set.per_tensor != 0;
+  }
+  for (size_t i = 0; i < form_count_; i++) converted |= forms_[i]->integer;
+  if (!staged && !converted && room_count_ == 0) return;
+
+  const int64_t columns = readers[0]->columns;
+  const auto share_out = [&](const auto& work) {
+    // One token is not worth waking anybody for.
+    if (tokens == 1)
+      work(Slice(tokens, 0, 1));
+    else
+      pool_->run([&](int share, int shares) { work(Slice(tokens, share, shares)); });
+  };
+  const auto stage_all = [&](const Slice& slice) {
+    for (size_t i = 0; i < source_count_; i++)
+      for (int64_t t = slice.begin; t < slice.end; t++) stage(*sources_[i], x, columns, t);
+  };
+  const auto convert_all = [&](const Slice& slice) {
+    for (size_t i = 0; i < form_count_; i++)
+      for (int64_t t = slice.begin; t < slice.end; t++) convert(*forms_[i], t);
+  };
+  if (whole && tokens > 1) {
+    share_out(stage_all);
+    for (size_t i = 0; i < source_count_; i++) {
+      Source& source = *sources_[i];
+      if (!quantizes(source.feed) || source.feed->set.per_tensor == 0) continue;
+      ActivationRange all = source.ranges[0];
+      for (int64_t t = 1; t < tokens; t++) all = join(all, source.ranges[static_cast<size_t>(t)]);
+      std::fill_n(source.ranges.begin(), tokens, all);
+    }
+    share_out(convert_all);
+  } else {
+    share_out([&](const Slice& slice) {
+      stage_all(slice);
+      convert_all(slice);
+    });
+  }
+  if (std::any_of(readers.begin(), readers.end(), [](auto* l) { return l->has_low_rank(); }))
+    pool_->run([&](int share, int shares) {
+      for (size_t i = 0; i < room_count_; i++) narrow(*rooms_[i], share, shares);
+    });
+}
+
+void Multiplier::add_rows(const float* from, int64_t rows, Slice slice, float* y) const {
+  for (int64_t t = 0; t < tokens_; t++)
+    add(from + t * rows + slice.begin, slice.end - slice.begin, y + t * rows + slice.begin);
+}
+
+void Multiplier::multiply_part(const LinearPart& part, const Form& form, float* y, int share,
+                               int shares) const {
+  const PartView& w = part.weight;
+  const Slice tiles(tiles_of(w.rows), share, shares);
+  if (form.integer)
+    matmul(isa_, w, form.quantized, tiles.begin, tiles.end, y, w.rows);
+  else
+    matmul_f32(isa_, w, form.values, tokens_, w.columns, tiles.begin, tiles.end, y, w.rows);
+  if (part.weight_sums.empty()) return;
+  const Slice rows = rows_of_share(w.rows, share, shares);
+  for (int64_t t = 0; t < tokens_; t++) {
+    const float offset = form.offsets[static_cast<size_t>(t)];
+    for (int64_t row = rows.begin; row < rows.end; row++)
+      y[t * w.rows + row] += offset * part.weight_sums[static_cast<size_t>(row)];
+  }
+}
+
+void Multiplier::multiply(const Linear& linear, float* y, int share, int shares) const {
+  const Slice rows = rows_of_share(linear.rows, share, shares);
+  if (rows.begin >= rows.end) return;
+  Room* room = find_room(linear);
+  for (size_t i = 0; i < linear.parts.size(); i++) {
+    const LinearPart& part = linear.parts[i];
+    const Form* form = find_form(part.feed, integer(part), part.weight.encoding.group);
+    float* to = i == 0 ? y : room->partial.data();
+    multiply_part(part, *form, to, share, shares);
+    if (i > 0) add_rows(to, linear.rows, rows, y);
+  }
+  if (linear.has_low_rank()) {
+    multiply_factor(isa_, linear.a, room->narrow.data(), tokens_, rows, room->partial.data(),
+                    linear.rows);
+    add_rows(room->partial.data(), linear.rows, rows, y);
+  }
+  if (linear.bias == nullptr) return;
+  for (int64_t t = 0; t < tokens_; t++)
+    add(linear.bias + rows.begin, rows.end - rows.begin, y + t * linear.rows + rows.begin);
+}
+
+}  // namespace sqf

@@ -1,0 +1,195 @@
+#pragma once
+// A layer's product as the equation in the specification says it (sqf.md, 3.4), term by term in f64
+// from what the file decodes to. Knows nothing of the runtime but its own 8-bit form.
+
+#include <cmath>
+
+#include "format/codes.hpp"
+#include "format/scalar.hpp"
+#include "loader/dequantize.hpp"
+#include "runtime/cpu/matmul.hpp"
+
+namespace sqf {
+
+/// y [tokens][rows], and the sum of the magnitudes of all that is added up to it.
+struct Product {
+  std::vector<double> y, magnitude;
+};
+
+/// What an activation stands for, and the larger of that and its summands.
+struct Rounded {
+  double value = 0, magnitude = 0;
+};
+
+namespace reference {
+
+inline std::vector<double> minifloat_values(const ColumnSetRecord& set) {
+  EncodingRecord e = {};
+  e.grid = Grid::minifloat;
+  e.exponent_bits = set.exponent_bits;
+  e.mantissa_bits = set.mantissa_bits;
+  e.exponent_bias = (1 << (set.exponent_bits - 1)) - 1;
+  std::vector<double> values;
+  for (uint32_t code = 0; code < 1u << (set.exponent_bits + set.mantissa_bits); code++)
+    values.push_back(static_cast<double>(minifloat_value(e, code)));
+  return values;
+}
+
+/// The columns of a set over some tokens, rounded; x [tokens][count].
+inline std::vector<Rounded> quantized(const ColumnSetRecord& set, const std::vector<float>& x,
+                                      size_t count) {
+  std::vector<Rounded> out(x.size());
+  const auto span = set.per_tensor ? x.size() : count;
+  for (size_t begin = 0; begin < x.size(); begin += span) {
+    float low = x[begin], high = x[begin], largest = 0;
+    for (size_t i = begin; i < begin + span; i++) {
+      low = std::min(low, x[i]);
+      high = std::max(high, x[i]);
+      largest = std::max(largest, std::fabs(x[i]));
+    }
+    const auto minifloats = minifloat_values(set);
+    for (size_t i = begin; i < begin + span; i++) {
+      if (set.quantizer == QuantizerKind::minifloat) {
+        const float s = set.is_static ? set.scale : largest / static_cast<float>(minifloats.back());
+        const double v = std::fabs(static_cast<double>(x[i] / s));
+        size_t best = 0;
+        for (size_t code = 0; code < minifloats.size(); code++) {
+          const double now = std::fabs(minifloats[code] - v),
+                       before = std::fabs(minifloats[best] - v);
+          if (now < before || (now == before && code % 2 == 0)) best = code;
+        }
+        out[i].value = std::copysign(static_cast<double>(s) * minifloats[best], x[i]);
+        out[i].magnitude = std::fabs(out[i].value);
+      } else if (set.asymmetric) {
+        const auto top = static_cast<float>((1 << set.bits) - 1);
+        const float s = set.is_static ? set.scale : std::max((high - low) / top, 1e-6f);
+        const float zero = set.is_static ? set.low : low;
+        const float q = std::min(std::max(std::nearbyint((x[i] - zero) / s), 0.0f), top);
+        out[i].value = static_cast<double>(s) * q + zero;
+        // Any shift of q changes what is added up.
+        out[i].magnitude = static_cast<double>(s) * top + std::fabs(zero);
+      } else {
+        const auto top = static_cast<float>((1 << (set.bits - 1)) - 1);
+        const float s = set.is_static ? set.scale : std::max(largest, 1e-5f) / top;
+        const float q = std::min(std::max(std::nearbyint(x[i] / s), -top), top);
+        out[i].value = static_cast<double>(s) * q;
+        out[i].magnitude = std::fabs(out[i].value);
+      }
+    }
+  }
+  return out;
+}
+
+/// The runtime's own rounding, for the groups of the weights.
+inline std::vector<Rounded> eight_bits(uint32_t group, const std::vector<float>& x, size_t count) {
+  const auto tokens = static_cast<int64_t>(x.size() / count), columns = static_cast<int64_t>(count);
+  QuantizedInput q;
+  quantize_input(Isa::scalar, x.data(), tokens, columns, group, &q);
+  std::vector<Rounded> out(x.size());
+  for (int64_t t = 0; t < tokens; t++)
+    for (int64_t k = 0; k < columns; k++) {
+      const int64_t s = k / q.segment;
+      const int8_t code = q.q[t * q.stride + s * q.segment_slots + (k - s * q.segment)];
+      const double value = static_cast<double>(q.scales[t * q.segments + s]) * code;
+      out[static_cast<size_t>(t * columns + k)] = {value, std::fabs(value)};
+    }
+  return out;
+}
+
+/// Element (row, k) of a low-rank factor.
+inline double factor(const ModelFile& file, uint32_t values, uint32_t scales, uint64_t columns,
+                     uint64_t row, uint64_t k) {
+  const std::byte* bytes = file.component(values).data();
+  if (scales == kNone)
+    return f16_to_f32(
+        load<uint16_t>(bytes + row * ((columns * 2 + 63) / 64 * 64), static_cast<int64_t>(k)));
+  const auto code = load<int8_t>(bytes + row * ((columns + 63) / 64 * 64), static_cast<int64_t>(k));
+  return static_cast<double>(
+             load<float>(file.component(scales).data(), static_cast<int64_t>(row))) *
+         code;
+}
+
+}  // namespace reference
+
+inline Product multiply_reference(const ModelFile& file, const TensorView& tensor,
+                                  const std::vector<float>& x, bool exact) {
+  const Directory& d = file.head().directory;
+  const TensorRecord& t = *tensor.record;
+  const InputRecord& input = d.inputs[t.input];
+  const size_t columns = tensor.shape.columns, rows = tensor.shape.rows,
+               tokens = x.size() / columns;
+  std::vector<float> xh = x;
+  if (input.smooth_state == SmoothState::apply)
+    for (size_t i = 0; i < xh.size(); i++)
+      xh[i] /= load<float>(file.component(input.smooth).data(), static_cast<int64_t>(i % columns));
+  Product p{std::vector<double>(tokens * rows), std::vector<double>(tokens * rows)};
+  const auto add = [&](size_t token, size_t row, double term, double magnitude) {
+    p.y[token * rows + row] += term;
+    p.magnitude[token * rows + row] += magnitude;
+  };
+  for (uint32_t i = 0; i < t.part_count; i++) {
+    const PartRecord& record = d.parts[t.part_first + i];
+    const PartView part = file.part(tensor, i);
+    const auto places = *columns_of(file, t, record);
+    const size_t count = places.size();
+    std::vector<float> own;
+    for (size_t token = 0; token < tokens; token++)
+      for (size_t j = 0; j < count; j++) {
+        float value = xh[token * columns + places[j]];
+        if (record.column_factors != kNone)
+          value *=
+              load<float>(file.component(record.column_factors).data(), static_cast<int64_t>(j));
+        own.push_back(value);
+      }
+    const ColumnSetRecord& set = input.sets[record.column_set];
+    std::vector<Rounded> rounded;
+    if (set.quantizer != QuantizerKind::none)
+      rounded = reference::quantized(set, own, count);
+    else if (!exact && has_integer_kernel(part.encoding))
+      rounded = reference::eight_bits(part.encoding.group, own, count);
+    else
+      for (float value : own) rounded.push_back({value, std::fabs(static_cast<double>(value))});
+    std::vector<float> w(count);
+    const Grouping groups = grouping(part.encoding, part.columns);
+    for (size_t row = 0; row < rows; row++) {
+      decode_row(part, static_cast<int64_t>(row), w.data());
+      for (size_t j = 0; j < count; j++) {
+        double size = std::fabs(static_cast<double>(w[j]));
+        if (part.encoding.zero == ZeroKind::minimum_f16)  // code and minimum are added apart
+          size += 2 * std::fabs(static_cast<double>(
+                          group_parameters(part, static_cast<int64_t>(row),
+                                           static_cast<int64_t>(j) / groups.length)
+                              .minimum));
+        for (size_t token = 0; token < tokens; token++) {
+          const Rounded& r = rounded[token * count + j];
+          add(token, row, static_cast<double>(w[j]) * r.value, size * r.magnitude);
+        }
+      }
+    }
+  }
+  for (size_t k = 0; k < t.rank_pair; k++)
+    for (size_t token = 0; token < tokens; token++) {
+      double narrow = 0, size = 0;
+      for (size_t c = 0; c < columns; c++) {
+        const double term =
+            reference::factor(file, t.low_rank_b, t.low_rank_b_scales, columns, k, c) *
+            xh[token * columns + c];
+        narrow += term;
+        size += std::fabs(term);
+      }
+      for (size_t row = 0; row < rows; row++) {
+        const double a =
+            reference::factor(file, t.low_rank_a, t.low_rank_a_scales, t.rank_pair, row, k);
+        add(token, row, a * narrow, std::fabs(a) * size);
+      }
+    }
+  if (t.bias != kNone)
+    for (size_t i = 0; i < p.y.size(); i++) {
+      const double bias =
+          load<float>(file.component(t.bias).data(), static_cast<int64_t>(i % rows));
+      add(i / rows, i % rows, bias, std::fabs(bias));
+    }
+  return p;
+}
+
+}  // namespace sqf
