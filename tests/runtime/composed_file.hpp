@@ -1,6 +1,6 @@
 #pragma once
-// Files with one tensor "w" of random numbers in any composition: parts in any encodings over any
-// column sets, factors, row sums, smoothing, a low-rank pair, a bias.
+// Files with tensors of random numbers in any composition: parts in any encodings over any column
+// sets, factors, row sums, smoothing, a low-rank pair, a bias.
 
 #include "format/scalar.hpp"
 #include "tests/loader/sample_file.hpp"
@@ -28,8 +28,10 @@ struct Composition {
 
 class ComposedFile {
  public:
-  ComposedFile(const Composition& c, int64_t rows, int64_t columns, uint32_t seed)
-      : rows_(rows), columns_(columns), random_(seed) {
+  explicit ComposedFile(uint32_t seed) : random_(seed) {}
+
+  /// The record of an activation, by the composition's sets and smoothing.
+  uint32_t add_input(const Composition& c, int64_t columns) {
     InputRecord input = {};
     input.columns = static_cast<uint64_t>(columns);
     input.smooth_state = c.smooth;
@@ -49,22 +51,39 @@ class ComposedFile {
     }
     for (size_t i = 0; i < c.sets.size(); i++)
       if (c.sets[i].kind != ColumnKind::list) input.sets[i].count = static_cast<uint64_t>(left);
-    directory_.inputs = {input};
-    TensorRecord t = {};
-    t.name_size = 1;
-    t.rank = 2;
-    t.shape = {static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), 0};
-    for (const ComposedPart& part : c.parts) add_part(part, input.sets[part.set].count);
-    t.part_count = static_cast<uint32_t>(c.parts.size());
-    t.low_rank_a = t.low_rank_b = t.low_rank_a_scales = t.low_rank_b_scales = kNone;
-    if (c.low_rank != Element::none) low_rank(c, t);
-    t.bias = c.bias ? floats(rows, -2, 2) : kNone;
-    directory_.tensors = {t};
-    directory_.names = "w";
+    directory_.inputs.push_back(input);
+    return static_cast<uint32_t>(directory_.inputs.size() - 1);
   }
 
-  Result<void> write(const std::filesystem::path& path) const {
-    auto writer = Writer::create(path, directory_, {{SectionKind::meta, kSampleMeta}}, {});
+  /// Tensors come in the order of their names.
+  void add_tensor(const std::string& name, const Composition& c, int64_t rows, uint32_t input) {
+    const InputRecord& in = directory_.inputs[input];
+    TensorRecord t = named(name);
+    t.rank = 2;
+    t.shape = {static_cast<uint64_t>(rows), in.columns, 0};
+    t.input = input;
+    t.part_count = static_cast<uint32_t>(c.parts.size());
+    for (const ComposedPart& part : c.parts) add_part(part, rows, in.sets[part.set].count);
+    if (c.low_rank != Element::none) low_rank(c, t);
+    t.bias = c.bias ? floats(rows, -2, 2) : kNone;
+    directory_.tensors.push_back(t);
+  }
+
+  /// An f32 vector around 1, as norms have them.
+  void add_vector(const std::string& name, int64_t columns) {
+    TensorRecord t = named(name);
+    t.rank = 1;
+    t.shape = {static_cast<uint64_t>(columns), 0, 0};
+    t.input = kNone;
+    t.part_count = 1;
+    t.bias = kNone;
+    add_part({real_encoding(Element::f32)}, 1, static_cast<uint64_t>(columns));
+    directory_.tensors.push_back(t);
+  }
+
+  Result<void> write(const std::filesystem::path& path,
+                     const std::string& meta = kSampleMeta) const {
+    auto writer = Writer::create(path, directory_, {{SectionKind::meta, meta}}, {});
     if (!writer) return writer.error();
     for (const auto& bytes : bytes_)
       if (auto r = writer->append(bytes); !r) return r;
@@ -72,6 +91,16 @@ class ComposedFile {
   }
 
  private:
+  TensorRecord named(const std::string& name) {
+    TensorRecord t = {};
+    t.name_offset = static_cast<uint32_t>(directory_.names.size());
+    t.name_size = static_cast<uint16_t>(name.size());
+    t.part_first = static_cast<uint32_t>(directory_.parts.size());
+    t.low_rank_a = t.low_rank_b = t.low_rank_a_scales = t.low_rank_b_scales = kNone;
+    directory_.names += name;
+    return t;
+  }
+
   uint32_t component(const ComponentShape& shape, std::vector<std::byte> bytes) {
     ComponentRecord c = {};
     c.size = component_bytes(shape);
@@ -123,7 +152,7 @@ class ComposedFile {
         std::move(bytes));
   }
 
-  void add_part(const ComposedPart& from, uint64_t count) {
+  void add_part(const ComposedPart& from, int64_t rows, uint64_t count) {
     PartRecord p = {};
     p.column_set = from.set;
     p.planes.fill(kNone);
@@ -136,11 +165,11 @@ class ComposedFile {
     p.encoding = static_cast<uint32_t>(same - known.begin());
     if (same == known.end()) known.push_back(e);
     const auto columns = static_cast<int64_t>(count);
-    const auto n = static_cast<uint64_t>(rows_);
+    const auto n = static_cast<uint64_t>(rows);
     if (e.grid == Grid::real) {
-      p.planes[0] = row_major(e.value_type, rows_, columns);
+      p.planes[0] = row_major(e.value_type, rows, columns);
     } else {
-      PackedPart part = random_part(e, rows_, columns, &random_);
+      PackedPart part = random_part(e, rows, columns, &random_);
       if (from.unit_scales)
         for (size_t i = 0; i < part.scales.size(); i += 4) {
           const float one = 1;
@@ -177,14 +206,13 @@ class ComposedFile {
 
   void low_rank(const Composition& c, TensorRecord& t) {
     t.rank_pair = static_cast<uint32_t>(c.rank);
-    t.low_rank_a = row_major(c.low_rank, rows_, c.rank);
-    t.low_rank_b = row_major(c.low_rank, c.rank, columns_);
+    t.low_rank_a = row_major(c.low_rank, static_cast<int64_t>(t.shape[0]), c.rank);
+    t.low_rank_b = row_major(c.low_rank, c.rank, static_cast<int64_t>(t.shape[1]));
     if (c.low_rank != Element::i8) return;
-    t.low_rank_a_scales = floats(rows_, 0.001f, 0.01f, true);
+    t.low_rank_a_scales = floats(static_cast<int64_t>(t.shape[0]), 0.001f, 0.01f, true);
     t.low_rank_b_scales = floats(c.rank, 0.001f, 0.01f, true);
   }
 
-  int64_t rows_, columns_;
   std::mt19937 random_;
   Directory directory_;
   std::vector<std::vector<std::byte>> bytes_;

@@ -137,7 +137,8 @@ struct Opened {
   Linear linear;
 
   Opened(const Composition& c, int64_t rows, int64_t columns) {
-    const ComposedFile made(c, rows, columns, static_cast<uint32_t>(rows * 7 + columns));
+    ComposedFile made(static_cast<uint32_t>(rows * 7 + columns));
+    made.add_tensor("w", c, rows, made.add_input(c, columns));
     const auto written = made.write(folder / "a.sqf");
     EXPECT_TRUE(written) << written.error().message;
     if (!written) return;
@@ -217,7 +218,7 @@ TEST(Composition, RaggedShapes) {
       }
 }
 
-/// With scales of 1 and whole numbers as activations, y is the accumulator of the kernel.
+/// With scales of 1, y is the accumulator of the kernel; half of the activations are ties.
 TEST(Composition, IntegerProductsAreExact) {
   for (int bits = 2; bits <= 8; bits++)
     for (bool asymmetric : {false, true})
@@ -231,13 +232,29 @@ TEST(Composition, IntegerProductsAreExact) {
         const Opened o(c, 37, 100);
         std::vector<float> x(17 * 100);
         std::mt19937 random(3);
-        for (float& v : x) v = static_cast<float>(static_cast<int>(random() % 401) - 200);
+        for (float& v : x) v = static_cast<float>(static_cast<int>(random() % 801) - 400) / 2;
         const Product want = multiply_reference(o.file, o.file.tensor(0), x, true);
         for (Isa isa : every_isa()) {
           const auto y = product(o, x, isa, false, 2);
           for (size_t i = 0; i < y.size(); i++) ASSERT_EQ(y[i], want.y[i]) << isa_name(isa) << i;
         }
       }
+}
+
+/// Every multiple of half of the smallest step: codes, ties between them, and what lies beyond.
+TEST(Composition, MinifloatsRoundTiesToEven) {
+  for (auto [exponent, mantissa] : {std::pair{2, 1}, {3, 2}, {4, 3}, {1, 2}}) {
+    const ColumnSetRecord q = minifloats(exponent, mantissa, false, 1);
+    const int bias = (1 << (exponent - 1)) - 1;
+    const float half_step = std::ldexp(1.0f, -bias - mantissa);
+    std::vector<float> x(40000);
+    for (size_t i = 0; i < x.size(); i++)
+      x[i] = half_step * static_cast<float>(static_cast<int>(i) - 20000);
+    const auto want = reference::quantized(q, x, x.size());
+    std::vector<float> got = x;
+    round_activation(q, scale_of(q, range_of(x.data(), 40000)), got.data(), 40000);
+    for (size_t i = 0; i < x.size(); i++) ASSERT_EQ(got[i], want[i].value) << x[i];
+  }
 }
 
 /// The largest sums: 32768 columns in one segment, every q at an end of the 8 bits.
