@@ -95,13 +95,14 @@ std::vector<Composition> every_composition(const ColumnSetRecord& q) {
                  Element::i8,
                  5,
                  true});
-  all.push_back({"two parts over all",
-                 {q},
-                 {{binary, 0, true}, {affine_encoding(5, 32, Element::bf16, true, ZeroKind::u8)}},
-                 SmoothState::folded,
-                 Element::f16,
-                 1,
-                 false});
+  all.push_back(
+      {"three parts over all",
+       {q},
+       {{binary, 0, true}, {affine_encoding(5, 32, Element::bf16, true, ZeroKind::u8)}, {rows8}},
+       SmoothState::folded,
+       Element::f16,
+       1,
+       false});
   all.push_back({"every grid",
                  {as(ColumnKind::list, q), as(ColumnKind::rest, q), plain},
                  {{real_encoding(Element::f32), 0, true},
@@ -110,8 +111,13 @@ std::vector<Composition> every_composition(const ColumnSetRecord& q) {
                   {real_encoding(Element::bf16), 2},
                   {rows8, 2}},
                  SmoothState::apply});
-  all.push_back(
-      {"low-rank pair", {q}, {{rows8, 0, false, true}}, SmoothState::none, Element::f16, 17, true});
+  all.push_back({"low-rank pair",
+                 {q},
+                 {{rows8, 0, false, true}},
+                 SmoothState::apply,
+                 Element::f16,
+                 17,
+                 true});
   return all;
 }
 
@@ -277,10 +283,10 @@ TEST(Composition, LongRowsOfAsymmetricIntegers) {
 
 /// Readers of one activation get what each would get alone.
 TEST(Composition, ReadersShareAnActivation) {
-  const auto q = integers(4, true);
   std::vector<std::unique_ptr<Opened>> all;
-  for (const Composition& c : every_composition(q))
-    all.push_back(std::make_unique<Opened>(c, 21, 100));
+  for (const ColumnSetRecord& q : {column_set(ColumnKind::all), integers(4, true)})
+    for (const Composition& c : every_composition(q))
+      all.push_back(std::make_unique<Opened>(c, 21, 100));
   const auto x = random_tokens(5, 100, 9);
   ThreadPool pool(2);
   Multiplier multiplier(best_isa(), false, &pool);
