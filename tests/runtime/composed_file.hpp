@@ -70,11 +70,11 @@ class ComposedFile {
   }
 
   /// An f32 vector around 1, as norms have them.
-  void add_vector(const std::string& name, int64_t columns) {
+  void add_vector(const std::string& name, int64_t columns, uint32_t input = kNone) {
     TensorRecord t = named(name);
     t.rank = 1;
     t.shape = {static_cast<uint64_t>(columns), 0, 0};
-    t.input = kNone;
+    t.input = input;
     t.part_count = 1;
     t.bias = kNone;
     add_part({real_encoding(Element::f32)}, 1, static_cast<uint64_t>(columns));

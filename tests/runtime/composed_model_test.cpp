@@ -80,7 +80,9 @@ Composition composition_of(Role role, bool tied) {
   return {"head", {set_of(ColumnKind::all)}, {{half}}};
 }
 
-void write_model(const ModelDescription& d, const std::filesystem::path& path) {
+/// `smoothed` is the name of a vector that gets an input record with smoothing to be applied.
+void write_model(const ModelDescription& d, const std::filesystem::path& path,
+                 const std::string& smoothed = {}) {
   auto specs = tensor_specs(d);
   std::sort(specs.begin(), specs.end(),
             [](const TensorSpec& a, const TensorSpec& b) { return a.name < b.name; });
@@ -89,7 +91,9 @@ void write_model(const ModelDescription& d, const std::filesystem::path& path) {
   for (const TensorSpec& spec : specs) {
     const Composition c = composition_of(spec.role, d.tied);
     if (spec.rows == 1) {
-      made.add_vector(spec.name, spec.columns);
+      const Composition divided = {"", {set_of(ColumnKind::all)}, {}, SmoothState::apply};
+      made.add_vector(spec.name, spec.columns,
+                      spec.name == smoothed ? made.add_input(divided, spec.columns) : kNone);
       continue;
     }
     // The embedding of an untied model has no activation of its own; a record does no harm.
@@ -241,6 +245,18 @@ TEST(ComposedModel, HeadOfItsOwn) {
 
 TEST(ComposedModel, TiedToAComposedEmbedding) {
   check(true);
+}
+
+TEST(ComposedModel, RefusesAVectorToBeSmoothed) {
+  TemporaryFolder folder;
+  write_model(tiny(false), folder / "a.sqf", "model.norm.weight");
+  const auto file = ModelFile::open(folder / "a.sqf");
+  ASSERT_TRUE(file) << file.error().message;
+  const auto engine = Engine::create(*file, {});
+  ASSERT_FALSE(engine);
+  EXPECT_EQ(engine.error().code, Code::unsupported);
+  EXPECT_NE(engine.error().message.find("\"model.norm.weight\""), std::string::npos)
+      << engine.error().message;
 }
 
 }  // namespace

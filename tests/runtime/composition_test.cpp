@@ -4,6 +4,7 @@
 
 #include <bit>
 
+#include "format/rules.hpp"
 #include "runtime/multiplier.hpp"
 #include "tests/runtime/composed_file.hpp"
 #include "tests/runtime/multiply_reference.hpp"
@@ -316,6 +317,25 @@ TEST(Composition, PartsOfOneSetShareAFeed) {
   EXPECT_EQ(
       Opened({"plain", {column_set(ColumnKind::all)}, {{default4}}}, 16, 64).linear.parts[0].feed,
       nullptr);
+}
+
+TEST(Composition, RefusesListsThatLeadOutside) {
+  const Opened o({"list",
+                  {column_set(ColumnKind::list), column_set(ColumnKind::rest)},
+                  {{real_encoding(Element::f16), 0}, {real_encoding(Element::f16), 1}}},
+                 16, 64);
+  std::string bytes = read_file(o.folder / "a.sqf");
+  const Directory& d = o.file.head().directory;
+  const uint32_t outside = 64;
+  std::memcpy(bytes.data() + d.components[d.inputs[0].sets[0].columns].offset, &outside, 4);
+  write_file(o.folder / "b.sqf", bytes);
+  const auto file = ModelFile::open(o.folder / "b.sqf");
+  ASSERT_TRUE(file);
+  Feeds feeds;
+  const auto linear = load_linear(*file, file->tensor(0), &feeds);
+  ASSERT_FALSE(linear);
+  EXPECT_EQ(linear.error().rule, static_cast<uint16_t>(Rule::column_list));
+  EXPECT_EQ(linear.error().tensor, "w");
 }
 
 TEST(Composition, ZeroInputsAndNotANumber) {
