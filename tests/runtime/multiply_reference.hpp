@@ -109,87 +109,109 @@ inline double factor(const ModelFile& file, uint32_t values, uint32_t scales, ui
          code;
 }
 
+/// Adds the terms of the product one by one.
+struct Sum {
+  size_t rows;
+  Product p;
+
+  void add(size_t token, size_t row, double term, double magnitude) {
+    p.y[token * rows + row] += term;
+    p.magnitude[token * rows + row] += magnitude;
+  }
+};
+
+/// xh[columns_p] * factors_p of all tokens, [tokens][count].
+inline std::vector<float> own_columns(const ModelFile& file, const TensorRecord& t,
+                                      const PartRecord& part, const std::vector<float>& xh,
+                                      size_t columns) {
+  const auto places = *columns_of(file, t, part);
+  std::vector<float> own;
+  for (size_t token = 0; token < xh.size() / columns; token++)
+    for (size_t j = 0; j < places.size(); j++) {
+      own.push_back(xh[token * columns + places[j]]);
+      if (part.column_factors != kNone)
+        own.back() *=
+            load<float>(file.component(part.column_factors).data(), static_cast<int64_t>(j));
+    }
+  return own;
+}
+
+inline std::vector<Rounded> rounded(const ColumnSetRecord& set, const EncodingRecord& e,
+                                    const std::vector<float>& own, size_t count, bool exact) {
+  if (set.quantizer != QuantizerKind::none) return quantized(set, own, count);
+  if (!exact && has_integer_kernel(e)) return eight_bits(e.group, own, count);
+  std::vector<Rounded> out;
+  for (float value : own) out.push_back({value, std::fabs(static_cast<double>(value))});
+  return out;
+}
+
+inline void add_part(const PartView& part, const std::vector<Rounded>& x, Sum& sum) {
+  const auto count = static_cast<size_t>(part.columns);
+  const Grouping groups = grouping(part.encoding, part.columns);
+  std::vector<float> w(count);
+  for (size_t row = 0; row < sum.rows; row++) {
+    decode_row(part, static_cast<int64_t>(row), w.data());
+    for (size_t i = 0; i < x.size(); i++) {
+      const auto group = static_cast<int64_t>(i % count) / groups.length;
+      const double weight = w[i % count];
+      double size = std::fabs(weight);
+      if (part.encoding.zero == ZeroKind::minimum_f16)  // code and minimum are added apart
+        size += 2 * std::fabs(static_cast<double>(
+                        group_parameters(part, static_cast<int64_t>(row), group).minimum));
+      sum.add(i / count, row, weight * x[i].value, size * x[i].magnitude);
+    }
+  }
+}
+
+inline void add_low_rank(const ModelFile& file, const TensorRecord& t, const std::vector<float>& xh,
+                         size_t columns, Sum& sum) {
+  for (size_t k = 0; k < t.rank_pair; k++)
+    for (size_t token = 0; token < xh.size() / columns; token++) {
+      double narrow = 0, size = 0;
+      for (size_t c = 0; c < columns; c++) {
+        const double term = factor(file, t.low_rank_b, t.low_rank_b_scales, columns, k, c) *
+                            xh[token * columns + c];
+        narrow += term;
+        size += std::fabs(term);
+      }
+      for (size_t row = 0; row < sum.rows; row++) {
+        const double a = factor(file, t.low_rank_a, t.low_rank_a_scales, t.rank_pair, row, k);
+        sum.add(token, row, a * narrow, std::fabs(a) * size);
+      }
+    }
+}
+
 }  // namespace reference
 
+/// x [tokens][columns]. Without `exact`, parts with integer kernels and no quantizer of the file's
+/// take the runtime's 8 bits.
 inline Product multiply_reference(const ModelFile& file, const TensorView& tensor,
                                   const std::vector<float>& x, bool exact) {
   const Directory& d = file.head().directory;
   const TensorRecord& t = *tensor.record;
   const InputRecord& input = d.inputs[t.input];
-  const size_t columns = tensor.shape.columns, rows = tensor.shape.rows,
-               tokens = x.size() / columns;
+  const size_t columns = tensor.shape.columns, rows = tensor.shape.rows;
+  const size_t tokens = x.size() / columns;
   std::vector<float> xh = x;
   if (input.smooth_state == SmoothState::apply)
     for (size_t i = 0; i < xh.size(); i++)
       xh[i] /= load<float>(file.component(input.smooth).data(), static_cast<int64_t>(i % columns));
-  Product p{std::vector<double>(tokens * rows), std::vector<double>(tokens * rows)};
-  const auto add = [&](size_t token, size_t row, double term, double magnitude) {
-    p.y[token * rows + row] += term;
-    p.magnitude[token * rows + row] += magnitude;
-  };
+  reference::Sum sum{rows,
+                     {std::vector<double>(tokens * rows), std::vector<double>(tokens * rows)}};
   for (uint32_t i = 0; i < t.part_count; i++) {
     const PartRecord& record = d.parts[t.part_first + i];
     const PartView part = file.part(tensor, i);
-    const auto places = *columns_of(file, t, record);
-    const size_t count = places.size();
-    std::vector<float> own;
-    for (size_t token = 0; token < tokens; token++)
-      for (size_t j = 0; j < count; j++) {
-        float value = xh[token * columns + places[j]];
-        if (record.column_factors != kNone)
-          value *=
-              load<float>(file.component(record.column_factors).data(), static_cast<int64_t>(j));
-        own.push_back(value);
-      }
+    const auto own = reference::own_columns(file, t, record, xh, columns);
+    const auto count = static_cast<size_t>(part.columns);
     const ColumnSetRecord& set = input.sets[record.column_set];
-    std::vector<Rounded> rounded;
-    if (set.quantizer != QuantizerKind::none)
-      rounded = reference::quantized(set, own, count);
-    else if (!exact && has_integer_kernel(part.encoding))
-      rounded = reference::eight_bits(part.encoding.group, own, count);
-    else
-      for (float value : own) rounded.push_back({value, std::fabs(static_cast<double>(value))});
-    std::vector<float> w(count);
-    const Grouping groups = grouping(part.encoding, part.columns);
-    for (size_t row = 0; row < rows; row++) {
-      decode_row(part, static_cast<int64_t>(row), w.data());
-      for (size_t j = 0; j < count; j++) {
-        double size = std::fabs(static_cast<double>(w[j]));
-        if (part.encoding.zero == ZeroKind::minimum_f16)  // code and minimum are added apart
-          size += 2 * std::fabs(static_cast<double>(
-                          group_parameters(part, static_cast<int64_t>(row),
-                                           static_cast<int64_t>(j) / groups.length)
-                              .minimum));
-        for (size_t token = 0; token < tokens; token++) {
-          const Rounded& r = rounded[token * count + j];
-          add(token, row, static_cast<double>(w[j]) * r.value, size * r.magnitude);
-        }
-      }
-    }
+    reference::add_part(part, reference::rounded(set, part.encoding, own, count, exact), sum);
   }
-  for (size_t k = 0; k < t.rank_pair; k++)
-    for (size_t token = 0; token < tokens; token++) {
-      double narrow = 0, size = 0;
-      for (size_t c = 0; c < columns; c++) {
-        const double term =
-            reference::factor(file, t.low_rank_b, t.low_rank_b_scales, columns, k, c) *
-            xh[token * columns + c];
-        narrow += term;
-        size += std::fabs(term);
-      }
-      for (size_t row = 0; row < rows; row++) {
-        const double a =
-            reference::factor(file, t.low_rank_a, t.low_rank_a_scales, t.rank_pair, row, k);
-        add(token, row, a * narrow, std::fabs(a) * size);
-      }
-    }
-  if (t.bias != kNone)
-    for (size_t i = 0; i < p.y.size(); i++) {
-      const double bias =
-          load<float>(file.component(t.bias).data(), static_cast<int64_t>(i % rows));
-      add(i / rows, i % rows, bias, std::fabs(bias));
-    }
-  return p;
+  reference::add_low_rank(file, t, xh, columns, sum);
+  for (size_t i = 0; t.bias != kNone && i < tokens * rows; i++) {
+    const double bias = load<float>(file.component(t.bias).data(), static_cast<int64_t>(i % rows));
+    sum.add(i / rows, i % rows, bias, std::fabs(bias));
+  }
+  return sum.p;
 }
 
 }  // namespace sqf
