@@ -24,6 +24,7 @@ struct Rounded {
 namespace reference {
 
 inline std::vector<double> minifloat_values(const ColumnSetRecord& set) {
+  if (set.quantizer != QuantizerKind::minifloat) return {};
   EncodingRecord e = {};
   e.grid = Grid::minifloat;
   e.exponent_bits = set.exponent_bits;
