@@ -4,11 +4,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "apps/report.hpp"
+#include "apps/sqconv.hpp"
+#include "converter/calibration/statistics_file.hpp"
 #include "converter/convert.hpp"
 #include "loader/model_file.hpp"
 
@@ -22,6 +26,8 @@ constexpr const char* kFooter = R"(Examples:
   sqconv FOLDER -o m.sqf --grid nf4 --group 64 --scale f16
   sqconv FOLDER -o m.sqf --grid e2m1 --scale e8m0 --factor none    MXFP4's numbers
   sqconv FOLDER -o m.sqf --grid ternary --rule 'down_proj=grid=levels:-4/-1/0/1/4,group=120'
+  sqconv FOLDER -o m.sqf --calib text.txt --calib-lines 0:60    ranges by what flows through
+  sqconv calibrate FOLDER --calib text.txt -o stats.sqc  once, for many conversions with --stats
   sqconv FOLDER --dry-run                                what would be done, and the size
 
 Exit codes: 0 good, 1 malformed input, 2 usage, 3 environment or I/O, 4 unsupported, 5 interrupted.)";
@@ -30,6 +36,8 @@ struct Arguments {
   std::string input, output, method = "rtn", head;
   std::string bits, grid, group, scale, factor, zero, planes, range;
   std::vector<std::string> rules;
+  std::string statistics;
+  sqf::CalibrationArguments calibration;
   int threads = sqf::available_cores();
   bool dry_run = false, json = false, force = false, requantize = false, quiet = false,
        compress = false;
@@ -71,6 +79,12 @@ void declare(CLI::App& app, Arguments& a) {
                  "REGEX=SPEC for tensors whose name matches; the last match wins; may be repeated")
       ->expected(1)
       ->take_all();
+  auto* text = app.add_option("--calib", a.calibration.text,
+                              "a UTF-8 text to calibrate on: range searches weigh errors by how "
+                              "large the input is");
+  app.add_option("--stats", a.statistics, "the same from a file that sqconv calibrate wrote")
+      ->excludes(text);
+  sqf::declare_calibration(app, a.calibration);
   app.add_option("-t,--threads", a.threads, "threads")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
@@ -116,6 +130,24 @@ sqf::Result<sqf::PlanOptions> plan_options(const Arguments& a) {
   return options;
 }
 
+/// What --calib or --stats ask for; nothing where neither is there.
+sqf::Result<std::optional<sqf::Statistics>> statistics_for(const Arguments& a,
+                                                           const sqf::PlanOptions& options,
+                                                           const sqf::SourceModel& source) {
+  if (a.statistics.empty() && a.calibration.text.empty()) return std::optional<sqf::Statistics>();
+  // Mistakes that the plan would find are told before the work.
+  auto plan = sqf::make_plan(source, options);
+  if (!plan) return plan.error();
+  if (std::ranges::none_of(plan->tensors, sqf::wants_statistics))
+    return sqf::usage_error("--calib and --stats serve --method rtn with --range search");
+  auto statistics =
+      a.statistics.empty()
+          ? sqf::calibrate(source, plan->description, a.calibration, a.threads, a.quiet)
+          : sqf::load_statistics(a.statistics, source, plan->description);
+  if (!statistics) return statistics.error();
+  return std::optional(std::move(*statistics));
+}
+
 sqf::Json recipe(const Arguments& a, const sqf::PlanOptions& options) {
   sqf::Json rules = sqf::Json::array();
   for (const auto& rule : options.rules) rules.push_back({rule.pattern, rule.spec});
@@ -127,6 +159,9 @@ sqf::Json recipe(const Arguments& a, const sqf::PlanOptions& options) {
     if (options.linear.grid.record.grid != sqf::Grid::affine)
       json["grid"] = options.linear.grid.name;
     json["range"] = options.linear.range == sqf::Range::search ? "search" : "minmax";
+    if (options.statistics != nullptr)
+      json["importance"] = {{"of", "mean square of the input"},
+                            {"tokens", options.statistics->count()}};
   }
   return json;
 }
@@ -176,6 +211,15 @@ sqf::Result<void> run(const Arguments& a) {
   if (!options) return options.error();
   auto source = sqf::open_source(a.input);
   if (!source) return source.error();
+  if (!a.dry_run) {
+    if (a.output.empty()) return sqf::usage_error("-o OUTPUT is missing (--dry-run needs none)");
+    if (sqf::is_input(a.output, a.input, *source))
+      return sqf::usage_error(a.output + ": is an input");
+  }
+  sqf::catch_signals();
+  auto statistics = statistics_for(a, *options, *source);
+  if (!statistics) return statistics.error();
+  if (statistics->has_value()) options->statistics = &**statistics;
   auto plan = sqf::make_plan(*source, *options);
   if (!plan) return plan.error();
   if (a.json && a.dry_run)
@@ -183,23 +227,15 @@ sqf::Result<void> run(const Arguments& a) {
   else if (!a.quiet && !a.json)
     std::fputs(sqf::plan_text(*plan).c_str(), stdout);
   if (a.dry_run) return {};
-  if (a.output.empty()) return sqf::usage_error("-o OUTPUT is missing (--dry-run needs none)");
-
-  std::error_code ignored;
-  for (const sqf::SourceFile& file : source->files)
-    for (const auto& candidate :
-         {std::filesystem::path(a.input), std::filesystem::path(a.input) / file.name,
-          std::filesystem::path(a.input).parent_path() / file.name})
-      if (std::filesystem::equivalent(a.output, candidate, ignored))
-        return sqf::usage_error(a.output + ": is an input");
 
   const auto start = std::chrono::steady_clock::now();
-  sqf::catch_signals();
   sqf::ConvertOptions convert;
   convert.threads = a.threads;
   convert.replace = a.force;
   convert.compress = a.compress;
   convert.recipe = recipe(a, *options);
+  if (options->statistics != nullptr)
+    convert.calibration = sqf::calibration_json(*options->statistics);
   sqf::Result<sqf::ConvertReport> result = sqf::usage_error("");
   {
     sqf::ProgressBar bar(!a.quiet);
@@ -234,6 +270,13 @@ sqf::Result<void> run(const Arguments& a) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "calibrate") {
+    try {
+      return sqf::close_output("sqconv", sqf::run_calibrate(argc - 1, argv + 1));
+    } catch (const std::exception& e) {
+      return sqf::report("sqconv", sqf::io_error(e.what()));
+    }
+  }
   Arguments arguments;
   CLI::App app("Converts a language model to one quantized .sqf file.", "sqconv");
   declare(app, arguments);

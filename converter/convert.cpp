@@ -96,7 +96,9 @@ class TensorJob {
         store_rows(w.data(), row, rows, &out_, &stats);
         break;
       case Method::rtn:
-        quantize_tile(w.data(), tile, rows, {plan_.range, nullptr}, &out_, &stats);
+        quantize_tile(w.data(), tile, rows,
+                      {plan_.range, plan_.importance ? plan_.importance->data() : nullptr}, &out_,
+                      &stats);
         break;
       case Method::keep:
         keep(tile, row, rows);
@@ -198,6 +200,8 @@ Result<ConvertReport> convert(const SourceModel& source, const Plan& plan,
       sections.push_back({SectionKind::tokb, *std::move(tables)});
   }
   if (!source.chat_template.empty()) sections.push_back({SectionKind::tmpl, source.chat_template});
+  if (options.calibration.is_object())
+    sections.push_back({SectionKind::calb, options.calibration.dump()});
   if (!source.licence.empty()) sections.push_back({SectionKind::licn, source.licence});
   auto writer = Writer::create(target, lay_out(plan), std::move(sections),
                                {.replace = options.replace, .compress = options.compress});

@@ -17,7 +17,8 @@ struct ConvertOptions {
   /// Called between tiles, on the caller's thread, with source bytes done, all of them, and the
   /// tensor's name; returning false stops the work (Code::interrupted, nothing left behind).
   std::function<bool(uint64_t, uint64_t, const std::string&)> progress;
-  Json recipe;  ///< goes into META's "quantization": what was asked for
+  Json recipe;       ///< goes into META's "quantization": what was asked for
+  Json calibration;  ///< becomes CALB: where the plan's statistics come from; null: none
 };
 
 struct TensorReport {

@@ -144,6 +144,23 @@ Result<QuantSpec> choose(const TensorSpec& tensor, const PlanOptions& options,
   return spec;
 }
 
+/// Hands the statistics of its input to each tensor that wants them. Readers of one input share
+/// them. The embedding of an untied model reads none.
+Result<void> weigh(const Statistics& statistics, Plan& plan) {
+  std::vector<std::shared_ptr<const std::vector<float>>> by_input(statistics.inputs.size());
+  for (TensorPlan& t : plan.tensors) {
+    if (!wants_statistics(t)) continue;
+    const auto input = static_cast<size_t>(t.spec.input);
+    if (input >= by_input.size() || statistics.inputs[input].columns() != t.spec.columns)
+      return usage_error("tensor \"" + t.spec.name + "\": the statistics are of another model");
+    if (by_input[input] == nullptr)
+      by_input[input] =
+          std::make_shared<const std::vector<float>>(statistics.inputs[input].importance());
+    t.importance = by_input[input];
+  }
+  return {};
+}
+
 /// Method, encoding and bytes of one tensor.
 Result<void> settle(QuantSpec spec, const PlanOptions& options, TensorPlan& t) {
   const SourceType type = t.source->type;
@@ -174,6 +191,10 @@ Result<void> settle(QuantSpec spec, const PlanOptions& options, TensorPlan& t) {
 
 }  // namespace
 
+bool wants_statistics(const TensorPlan& tensor) {
+  return tensor.method == Method::rtn && tensor.range == Range::search && tensor.spec.input >= 0;
+}
+
 Result<Plan> make_plan(const SourceModel& source, const PlanOptions& options) {
   auto description = description_from_config(source.config, source.generation_config);
   if (!description) return description.error();
@@ -191,6 +212,8 @@ Result<Plan> make_plan(const SourceModel& source, const PlanOptions& options) {
     plan.stored_bytes += t.bytes;
     plan.source_bytes += t.source->bytes.size() + (t.bias != nullptr ? t.bias->bytes.size() : 0);
   }
+  if (options.statistics != nullptr)
+    if (auto r = weigh(*options.statistics, plan); !r) return r.error();
   for (const CompiledRule& rule : *rules) {
     if (rule.used) continue;
     const std::string what =
@@ -223,7 +246,8 @@ std::vector<std::pair<std::string, KindSum>> sum_by_kind(const Plan& plan) {
     const std::string key = kind_of(t.spec);
     auto row = std::find_if(rows.begin(), rows.end(), [&](auto& r) {
       const EncodingRecord& e = r.second.first->encoding;
-      return r.first == key && std::memcmp(&e, &t.encoding, sizeof e) == 0;
+      return r.first == key && std::memcmp(&e, &t.encoding, sizeof e) == 0 &&
+             (r.second.first->importance == nullptr) == (t.importance == nullptr);
     });
     if (row == rows.end()) row = rows.insert(rows.end(), {key, {0, 0, 0, &t}});
     row->second.count++;
@@ -247,10 +271,11 @@ std::string plan_text(const Plan& plan) {
   for (const auto& [kind, sum] : rows) {
     const TensorSpec& spec = sum.first->spec;
     std::snprintf(line, sizeof line,
-                  "%5lld x %-42s [%lld, %lld]  %-4s  %s, %.2f bits/weight, %.2f MB\n",
+                  "%5lld x %-42s [%lld, %lld]  %-4s  %s%s, %.2f bits/weight, %.2f MB\n",
                   static_cast<long long>(sum.count), kind.c_str(),
                   static_cast<long long>(spec.rows), static_cast<long long>(spec.columns),
                   method_name(sum.first->method), describe(sum.first->encoding).c_str(),
+                  sum.first->importance != nullptr ? ", calibrated" : "",
                   bits_per_weight(sum.bytes, sum.weights), static_cast<double>(sum.bytes) / 1e6);
     text += line;
     weights += sum.weights;
@@ -273,6 +298,7 @@ Json plan_json(const Plan& plan) {
                        {"source", source_type_name(t.source->type)},
                        {"method", method_name(t.method)},
                        {"encoding", describe(t.encoding)},
+                       {"calibrated", t.importance != nullptr},
                        {"bytes", t.bytes}});
   return {{"tensors", tensors},
           {"source_bytes", plan.source_bytes},
