@@ -140,7 +140,7 @@ Result<Block> Block::read(const SourceModel& source, const BlockContext& context
 
 void Block::apply(const Linear& linear, const BlockContext& context, const float* x, float* y) {
   const int64_t rows = linear.weight.n, columns = linear.weight.k;
-  multiply({x, columns, 1}, context.length, linear.weight, columns, rows, y, rows);
+  multiply({{x, columns, 1}, context.length, linear.weight, columns, rows, y, rows});
   if (linear.bias.empty()) return;
   for (int64_t t = 0; t < context.length; t++) add_step(linear.bias.data(), rows, y + t * rows);
 }
@@ -171,11 +171,16 @@ void Block::attend(const BlockContext& context, BlockScratch& s) const {
       for (int64_t first = 0; first < length; first += kQueries) {
         const int64_t end = std::min(first + kQueries, length), count = end - first;
         const int64_t at = first * q_stride + head * dim;
-        multiply({s.q.data() + at, q_stride, 1}, count, s.keys, dim, end, s.scores.data(), end);
+        multiply({{s.q.data() + at, q_stride, 1}, count, s.keys, dim, end, s.scores.data(), end});
         for (int64_t i = 0; i < count; i++)
           softmax_step(s.scores.data() + i * end, first + i + 1, end, scale);
-        multiply({s.scores.data(), end, 1}, count, s.values, end, dim, s.attended.data() + at,
-                 q_stride);
+        multiply({{s.scores.data(), end, 1},
+                  count,
+                  s.values,
+                  end,
+                  dim,
+                  s.attended.data() + at,
+                  q_stride});
       }
     }
   }

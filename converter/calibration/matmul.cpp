@@ -13,19 +13,10 @@ constexpr int64_t kRows = 96;    // rows of the left side that stay in the secon
 
 using F16 = float __attribute__((vector_size(64), aligned(4), may_alias));
 
-#define SQF_INLINE inline __attribute__((always_inline))
-
-struct Product {
-  Strided left;
-  const Panels& right;
-  int64_t k, n;
-  float* y;
-  int64_t y_stride;
-};
-
 /// N rows from t on, one panel, k in [from, to): all sums stay in registers.
 template <int N>
-SQF_INLINE void tile(const Product& p, int64_t t, int64_t panel, int64_t from, int64_t to) {
+[[gnu::always_inline]] inline void tile(const Product& p, int64_t t, int64_t panel, int64_t from,
+                                        int64_t to) {
   const float* a = p.left.at + t * p.left.row + from * p.left.column;
   const float* b = p.right.data.data() + (panel * p.right.k + from) * kLanes;
   float* y = p.y + t * p.y_stride + panel * kLanes;
@@ -43,10 +34,10 @@ SQF_INLINE void tile(const Product& p, int64_t t, int64_t panel, int64_t from, i
 }
 
 template <int N>
-SQF_INLINE void product(const Product& p, int64_t rows) {
+[[gnu::always_inline]] inline void blocks(const Product& p) {
   const int64_t panels = (p.n + kLanes - 1) / kLanes;
-  for (int64_t first = 0; first < rows; first += kRows) {
-    const int64_t last = std::min(first + kRows, rows);
+  for (int64_t first = 0; first < p.rows; first += kRows) {
+    const int64_t last = std::min(first + kRows, p.rows);
     for (int64_t from = 0; from < p.k; from += kDepth) {
       const int64_t to = std::min(from + kDepth, p.k);
       for (int64_t panel = 0; panel < panels; panel++) {
@@ -59,18 +50,18 @@ SQF_INLINE void product(const Product& p, int64_t rows) {
   }
 }
 
-#ifdef __x86_64__
 // As many sums as registers hold and the latency of the multiply-add wants.
-[[gnu::target("arch=x86-64-v4")]] void product_avx512(const Product& p, int64_t rows) {
-  product<12>(p, rows);
+#ifdef __x86_64__
+[[gnu::target("arch=x86-64-v4")]] void multiply_avx512(const Product& p) {
+  blocks<12>(p);
 }
-[[gnu::target("arch=x86-64-v3")]] void product_avx2(const Product& p, int64_t rows) {
-  product<6>(p, rows);
+[[gnu::target("arch=x86-64-v3")]] void multiply_avx2(const Product& p) {
+  blocks<6>(p);
 }
 #endif
 
-void product_any(const Product& p, int64_t rows) {
-  product<4>(p, rows);
+void multiply_any(const Product& p) {
+  blocks<4>(p);
 }
 
 }  // namespace
@@ -100,15 +91,20 @@ void pack_columns(const float* b, int64_t stride, Panels* out) {
   }
 }
 
-void multiply(const Strided& left, int64_t rows, const Panels& right, int64_t k, int64_t n,
-              float* y, int64_t y_stride) {
-  assert(k <= right.k && n <= right.n);
-  const Product p = {left, right, k, n, y, y_stride};
+std::span<const Multiply> multiply_kernels() {
 #ifdef __x86_64__
-  if (__builtin_cpu_supports("x86-64-v4")) return product_avx512(p, rows);
-  if (__builtin_cpu_supports("x86-64-v3")) return product_avx2(p, rows);
+  static constexpr Multiply kFused[] = {multiply_avx2, multiply_avx512};
+  if (__builtin_cpu_supports("x86-64-v4")) return kFused;
+  if (__builtin_cpu_supports("x86-64-v3")) return std::span(kFused).first(1);
 #endif
-  product_any(p, rows);
+  static constexpr Multiply kAny[] = {multiply_any};
+  return kAny;
+}
+
+void multiply(const Product& product) {
+  assert(product.k <= product.right.k && product.n <= product.right.n);
+  static const Multiply widest = multiply_kernels().back();
+  widest(product);
 }
 
 }  // namespace sqf

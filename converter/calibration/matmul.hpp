@@ -4,6 +4,7 @@
 // on CPUs that have the instruction (without it each product is rounded too).
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace sqf {
@@ -30,7 +31,19 @@ struct Strided {
 };
 
 /// y [rows][n], rows y_stride apart, = left * the first k rows and n columns of `right`.
-void multiply(const Strided& left, int64_t rows, const Panels& right, int64_t k, int64_t n,
-              float* y, int64_t y_stride);
+struct Product {
+  Strided left;
+  int64_t rows;
+  const Panels& right;
+  int64_t k, n;
+  float* y;
+  int64_t y_stride;
+};
+void multiply(const Product& product);
+
+/// All with fused multiply-adds that this CPU can run, the widest last; where there is none, what
+/// runs anywhere. Each gives the same bits.
+using Multiply = void (*)(const Product&);
+std::span<const Multiply> multiply_kernels();
 
 }  // namespace sqf

@@ -82,7 +82,7 @@ struct Worker {
     if (gram.empty()) return;
     panels.resize(tokens, columns);
     pack_columns(x, columns, &panels);
-    multiply({x, 1, columns}, columns, panels, tokens, columns, gram.data(), columns);
+    multiply({{x, 1, columns}, columns, panels, tokens, columns, gram.data(), columns});
   }
 };
 

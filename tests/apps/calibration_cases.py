@@ -1,9 +1,11 @@
 """sqconv calibrate, --calib and --stats: the two ways agree, the file says where it comes from, and
 what cannot be calibrated is refused before anything is written."""
 import json
+import pathlib
+import signal
 
 import tiny_model as tiny
-from harness import IO, MALFORMED, USAGE, Case
+from harness import INTERRUPTED, IO, MALFORMED, USAGE, Case, start
 
 OPTIONS = ["--calib-window", "32", "--calib-tokens", "320"]
 
@@ -52,6 +54,26 @@ class Calibration(Case):
     def test_few_tokens_are_told(self):
         self.call("sqconv", self.model, "--dry-run", "--calib", self.text, "--calib-window", "128",
                   words=["warning", "256 were asked for"])
+
+    def test_interrupted_calibration_leaves_nothing(self):
+        config = tiny.LLAMA | {"max_position_embeddings": 4096, "num_hidden_layers": 8}
+        model = tiny.write_folder(self.shared / "long", config)
+        text = self.shared / "long.txt"
+        text.write_bytes(self.text.read_bytes() * 200)
+        for options in (["calibrate", model], [model]):
+            process = start("sqconv", *options, "-o", self.folder / "out", "--calib", text, "-t", "2",
+                            "--calib-tokens", "400000", "--calib-window", "4000")
+            # From here on the signal is caught; the pass over the text takes seconds.
+            caught = 0
+            while not caught >> (signal.SIGINT - 1) & 1:
+                self.assertIsNone(process.poll())
+                status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+                caught = int(status.split("SigCgt:")[1].split()[0], 16)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, INTERRUPTED, err)
+            self.assertIn(b"calibration stopped", err)
+            self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_refusals(self):
         target = self.folder / "m.sqf"

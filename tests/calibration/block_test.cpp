@@ -155,7 +155,12 @@ TEST(Block, ProductsAreSumsInOrder) {
         EXPECT_EQ(by_rows.data, by_columns.data);
         // Places between the rows stay as they are.
         std::vector<float> y(static_cast<size_t>(rows * (n + 3)), 5.0f);
-        multiply({a.data(), k, 1}, rows, by_rows, k, n, y.data(), n + 3);
+        multiply({{a.data(), k, 1}, rows, by_rows, k, n, y.data(), n + 3});
+        for (const Multiply kernel : multiply_kernels()) {
+          std::vector<float> same(y.size(), 5.0f);
+          kernel({{a.data(), k, 1}, rows, by_rows, k, n, same.data(), n + 3});
+          EXPECT_EQ(same, y);
+        }
         for (int64_t t = 0; t < rows; t++)
           for (int64_t i = 0; i < n + 3; i++) {
             double sum = i < n ? 0 : 5, size = 0;
