@@ -30,8 +30,6 @@ struct Piece {
 std::vector<Piece> pieces(const Directory& directory, const TensorRecord& tensor);
 
 uint64_t element_count(const TensorRecord& tensor);
-/// Everything that is stored for the tensor alone, padding within its components included.
-uint64_t stored_bytes(const Directory& directory, const TensorRecord& tensor);
 double bits_per_weight(uint64_t bytes, uint64_t weights);
 
 struct Totals {

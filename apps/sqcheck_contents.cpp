@@ -6,27 +6,19 @@ namespace sqf {
 
 std::vector<Piece> pieces(const Directory& d, const TensorRecord& t) {
   std::vector<Piece> out;
-  for (uint32_t p = 0; p < t.part_count; p++) {
-    const PartRecord& part = d.parts[t.part_first + p];
-    const EncodingRecord& e = d.encodings[part.encoding];
-    uint32_t plane = 0;
-    each_component(part, e, matrix_shape(t), part_columns(d, t, part),
-                   [&](uint32_t index, const ComponentShape&, std::string what) {
-                     if (e.grid == Grid::real)
-                       what = "values";
-                     else if (plane < e.plane_count)
-                       what += " " + std::to_string(plane++);
-                     out.push_back({what, index, p});
-                   });
-  }
-  const auto whole = [&](const char* what, uint32_t index) {
-    if (index != kNone) out.push_back({what, index, kNone});
-  };
-  whole("low-rank A", t.low_rank_a);
-  whole("low-rank B", t.low_rank_b);
-  whole("low-rank A scales", t.low_rank_a_scales);
-  whole("low-rank B scales", t.low_rank_b_scales);
-  whole("bias", t.bias);
+  uint32_t plane = 0;
+  each_stored(d, t, [&](uint32_t part, uint32_t index, std::string what) {
+    if (out.empty() || out.back().part != part) plane = 0;
+    if (part != kNone) {
+      const EncodingRecord& e = d.encodings[d.parts[t.part_first + part].encoding];
+      if (e.grid == Grid::real && plane == 0)
+        what = "values";
+      else if (plane < e.plane_count)
+        what += " " + std::to_string(plane);
+      plane++;
+    }
+    out.push_back({what, index, part});
+  });
   return out;
 }
 
@@ -34,12 +26,6 @@ uint64_t element_count(const TensorRecord& t) {
   uint64_t n = 1;
   for (size_t i = 0; i < t.rank; i++) n *= t.shape[i];
   return n;
-}
-
-uint64_t stored_bytes(const Directory& d, const TensorRecord& t) {
-  uint64_t bytes = 0;
-  for (const Piece& piece : pieces(d, t)) bytes += d.components[piece.component].size;
-  return bytes;
 }
 
 double bits_per_weight(uint64_t bytes, uint64_t weights) {

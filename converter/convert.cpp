@@ -126,24 +126,13 @@ class TensorJob {
   QuantizeStats stats_;
 };
 
-InputRecord plain_input(int64_t columns) {
-  InputRecord input = {};
-  input.columns = static_cast<uint64_t>(columns);
-  input.smooth = kNone;
-  input.set_count = 1;
-  input.sets[0].kind = ColumnKind::all;
-  input.sets[0].count = input.columns;
-  input.sets[0].columns = kNone;
-  return input;
-}
-
 Directory lay_out(const Plan& plan) {
   DirectoryBuilder builder;
   int64_t last_input = -1;
   uint32_t input = kNone;
   for (const TensorPlan& t : plan.tensors) {
     if (t.spec.input >= 0 && t.spec.input != last_input) {
-      input = builder.input(plain_input(t.spec.columns));
+      input = builder.input(plain_input(static_cast<uint64_t>(t.spec.columns)));
       last_input = t.spec.input;
     }
     std::vector<uint64_t> shape(t.source->shape.begin(), t.source->shape.end());

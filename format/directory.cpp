@@ -99,6 +99,48 @@ MatrixShape matrix_shape(const TensorRecord& tensor) {
   return m;
 }
 
+TensorRecord empty_tensor() {
+  TensorRecord t = {};
+  t.input = t.bias = kNone;
+  t.low_rank_a = t.low_rank_b = t.low_rank_a_scales = t.low_rank_b_scales = kNone;
+  return t;
+}
+
+PartRecord empty_part() {
+  PartRecord part = {};
+  part.planes.fill(kNone);
+  part.scales = part.row_factors = part.zeros = part.column_factors = part.row_sums = kNone;
+  return part;
+}
+
+InputRecord plain_input(uint64_t columns) {
+  InputRecord input = {};
+  input.columns = columns;
+  input.smooth = kNone;
+  input.set_count = 1;
+  input.sets[0].kind = ColumnKind::all;
+  input.sets[0].count = columns;
+  input.sets[0].columns = kNone;
+  return input;
+}
+
+ComponentRecord component_record(const ComponentShape& shape) {
+  ComponentRecord c = {};
+  c.size = component_bytes(shape);
+  c.element = shape.element;
+  c.packing = shape.packing;
+  c.rows = shape.rows;
+  c.cols = shape.cols;
+  return c;
+}
+
+uint64_t stored_bytes(const Directory& d, const TensorRecord& t) {
+  uint64_t bytes = 0;
+  each_stored(d, t,
+              [&](uint32_t, uint32_t index, const char*) { bytes += d.components[index].size; });
+  return bytes;
+}
+
 uint64_t part_columns(const Directory& d, const TensorRecord& tensor, const PartRecord& part) {
   if (tensor.input == kNone) return matrix_shape(tensor).columns;
   return d.inputs[tensor.input].sets[part.column_set].count;

@@ -47,6 +47,14 @@ MatrixShape matrix_shape(const TensorRecord& tensor);
 uint64_t part_columns(const Directory& directory, const TensorRecord& tensor,
                       const PartRecord& part);
 
+// Records to start from: all zero but the indices, which are kNone.
+TensorRecord empty_tensor();
+PartRecord empty_part();
+/// All columns, neither smoothed nor quantized.
+InputRecord plain_input(uint64_t columns);
+/// Without place and hash.
+ComponentRecord component_record(const ComponentShape& shape);
+
 /// Calls visit(component index, expected shape, what) for each component that the part refers to,
 /// in their order in the file: planes, scales, row factors, zeros, column factors, row sums.
 template <typename Visit>
@@ -67,5 +75,29 @@ void each_component(const PartRecord& part, const EncodingRecord& e, const Matri
   if (part.row_sums != kNone)
     visit(part.row_sums, row_sum_shape(e, m.experts, m.rows, columns), "row sums");
 }
+
+/// Calls visit(part, component index, what) for everything that is stored for a tensor alone, in
+/// the order of spec/sqf.md 3: `part` counts within the tensor, kNone for what belongs to the
+/// whole.
+template <typename Visit>
+void each_stored(const Directory& d, const TensorRecord& t, Visit visit) {
+  for (uint32_t p = 0; p < t.part_count; p++) {
+    const PartRecord& part = d.parts[t.part_first + p];
+    each_component(
+        part, d.encodings[part.encoding], matrix_shape(t), part_columns(d, t, part),
+        [&](uint32_t index, const ComponentShape&, const char* what) { visit(p, index, what); });
+  }
+  const auto whole = [&](uint32_t index, const char* what) {
+    if (index != kNone) visit(kNone, index, what);
+  };
+  whole(t.low_rank_a, "low-rank A");
+  whole(t.low_rank_b, "low-rank B");
+  whole(t.low_rank_a_scales, "low-rank A scales");
+  whole(t.low_rank_b_scales, "low-rank B scales");
+  whole(t.bias, "bias");
+}
+
+/// Bytes of all that, padding within its components included.
+uint64_t stored_bytes(const Directory& directory, const TensorRecord& tensor);
 
 }  // namespace sqf

@@ -19,28 +19,19 @@ uint32_t DirectoryBuilder::input(const InputRecord& record) {
 }
 
 uint32_t DirectoryBuilder::component(const ComponentShape& shape) {
-  ComponentRecord c = {};
-  c.size = component_bytes(shape);
-  c.element = shape.element;
-  c.packing = shape.packing;
-  c.rows = shape.rows;
-  c.cols = shape.cols;
-  directory_.components.push_back(c);
+  directory_.components.push_back(component_record(shape));
   return static_cast<uint32_t>(directory_.components.size() - 1);
 }
 
 void DirectoryBuilder::tensor(const std::string& name, std::span<const uint64_t> shape,
                               uint32_t input, const EncodingRecord& e, bool bias) {
-  TensorRecord t = {};
+  TensorRecord t = empty_tensor();
   t.rank = static_cast<uint8_t>(shape.size());
   std::copy(shape.begin(), shape.end(), t.shape.begin());
   t.input = input;
   t.part_count = 1;
-  t.low_rank_a = t.low_rank_b = t.low_rank_a_scales = t.low_rank_b_scales = kNone;
-  PartRecord part = {};
+  PartRecord part = empty_part();
   part.encoding = encoding(e);
-  part.planes.fill(kNone);
-  part.scales = part.row_factors = part.zeros = part.column_factors = part.row_sums = kNone;
   const MatrixShape m = matrix_shape(t);
   const int planes = e.grid == Grid::real ? 1 : e.plane_count;
   for (int i = 0; i < planes; i++)
@@ -50,7 +41,7 @@ void DirectoryBuilder::tensor(const std::string& name, std::span<const uint64_t>
     part.scales = component(scale_shape(e, m.experts, m.rows, m.columns));
   if (e.row_factor != 0) part.row_factors = component(row_factor_shape(m.experts, m.rows));
   if (e.zero >= ZeroKind::u4) part.zeros = component(zero_shape(e, m.experts, m.rows, m.columns));
-  t.bias = bias ? component({Element::f32, Packing::vector, m.experts, m.rows}) : kNone;
+  if (bias) t.bias = component({Element::f32, Packing::vector, m.experts, m.rows});
   tensors_.push_back({name, t, part});
 }
 

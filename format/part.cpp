@@ -6,7 +6,6 @@
 #include <cstring>
 #include <vector>
 
-#include "format/codes.hpp"
 #include "format/scalar.hpp"
 
 namespace sqf {
@@ -123,8 +122,7 @@ const DigitTable& digits_of(uint32_t radix) {
 GroupParameters group_parameters(const PartView& part, int64_t row, int64_t group) {
   const EncodingRecord& e = part.encoding;
   const int64_t groups = grouping(e, part.columns).count;
-  const int64_t tile = row / kTileRows, lane = row % kTileRows;
-  const int64_t at = (tile * groups + group) * kTileRows + lane;
+  const int64_t at = group_index(groups, row, group);
   GroupParameters p;
   p.scale = load_value(part.scales, e.scale_type, at);
   if (e.row_factor) p.scale *= part.row_factors[row];
@@ -137,7 +135,8 @@ GroupParameters group_parameters(const PartView& part, int64_t row, int64_t grou
       break;
     case ZeroKind::u4: {
       // 8 bytes per tile and group: row i in the low nibble of byte i, row i + 8 in the high one.
-      const uint8_t pair = load<uint8_t>(part.zeros, (tile * groups + group) * 8 + lane % 8);
+      const int64_t lane = row % kTileRows;
+      const uint8_t pair = load<uint8_t>(part.zeros, (at - lane) / 2 + lane % 8);
       p.zero = lane < 8 ? pair & 15 : pair >> 4;
       break;
     }
@@ -148,6 +147,15 @@ GroupParameters group_parameters(const PartView& part, int64_t row, int64_t grou
       break;
   }
   return p;
+}
+
+int64_t level_sum(const PartView& part, const IntegerLevels& levels, const uint8_t* codes,
+                  int64_t row, int64_t group) {
+  const Grouping groups = grouping(part.encoding, part.columns);
+  const uint8_t* first = codes + groups.begin(group);
+  int64_t sum = 0;
+  for (int64_t i = 0; i < groups.size(group); i++) sum += levels[first[i]];
+  return sum - groups.size(group) * group_parameters(part, row, group).zero;
 }
 
 void unpack_tile(const PartView& part, int64_t tile, uint8_t* codes) {

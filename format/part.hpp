@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "format/codes.hpp"
 #include "format/encoding.hpp"
 
 namespace sqf {
@@ -45,5 +46,15 @@ struct GroupParameters {
   float minimum = 0;  ///< zero kind minimum only
 };
 GroupParameters group_parameters(const PartView& part, int64_t row, int64_t group);
+
+/// Where (row, group) stands in a plane [tile][group][16]: scales, zeros, minimums, row sums.
+inline int64_t group_index(int64_t groups, int64_t row, int64_t group) {
+  return (row / kTileRows * groups + group) * kTileRows + row % kTileRows;
+}
+
+/// The sum of the integer levels of one group of a row (spec/encodings.md, 7); `codes` [columns]
+/// are the row's, `levels` integer_levels() of the encoding.
+int64_t level_sum(const PartView& part, const IntegerLevels& levels, const uint8_t* codes,
+                  int64_t row, int64_t group);
 
 }  // namespace sqf

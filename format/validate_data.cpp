@@ -16,13 +16,8 @@ std::string text(uint64_t value) {
 /// messages.
 std::string_view owner(const Directory& d, uint32_t component) {
   for (const TensorRecord& t : d.tensors) {
-    bool mine = t.bias == component || t.low_rank_a == component || t.low_rank_b == component ||
-                t.low_rank_a_scales == component || t.low_rank_b_scales == component;
-    for (uint32_t p = t.part_first; p < t.part_first + t.part_count; p++)
-      each_component(
-          d.parts[p], d.encodings[d.parts[p].encoding], matrix_shape(t),
-          part_columns(d, t, d.parts[p]),
-          [&](uint32_t index, const ComponentShape&, const char*) { mine |= index == component; });
+    bool mine = false;
+    each_stored(d, t, [&](uint32_t, uint32_t index, const char*) { mine |= index == component; });
     if (mine) return d.name(t);
   }
   return {};

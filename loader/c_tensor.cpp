@@ -24,24 +24,6 @@ Result<PartPlace> part_at(const sqf_file* file, uint32_t tensor, uint32_t part, 
   return PartPlace{*view, &record, &d.encodings[record.encoding]};
 }
 
-uint64_t stored_bytes(const Directory& d, const TensorRecord& t) {
-  uint64_t bytes = 0;
-  const auto add = [&](uint32_t component) {
-    if (component != kNone) bytes += d.components[component].size;
-  };
-  for (uint32_t p = t.part_first; p < t.part_first + t.part_count; p++) {
-    const PartRecord& part = d.parts[p];
-    for (uint32_t plane : part.planes) add(plane);
-    for (uint32_t component :
-         {part.scales, part.row_factors, part.zeros, part.column_factors, part.row_sums})
-      add(component);
-  }
-  for (uint32_t component :
-       {t.bias, t.low_rank_a, t.low_rank_b, t.low_rank_a_scales, t.low_rank_b_scales})
-    add(component);
-  return bytes;
-}
-
 sqf_tensor describe_tensor(const sqf_file& file, const TensorView& view) {
   const Directory& d = file.model.head().directory;
   const TensorRecord& t = *view.record;

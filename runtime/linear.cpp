@@ -18,31 +18,23 @@ const float* applied_smooth(const ModelFile& file, const InputRecord& input) {
   return input.smooth_state == SmoothState::apply ? floats(file, input.smooth) : nullptr;
 }
 
-/// Sum of the integer levels of one group, from the codes [columns] of the row.
-int64_t level_sum(const PartView& part, const uint8_t* codes, int64_t group, int32_t zero) {
-  const Grouping groups = grouping(part.encoding, part.columns);
-  int64_t sum = 0;
-  for (int64_t i = 0; i < groups.size(group); i++) sum += codes[groups.begin(group) + i];
-  return sum - groups.size(group) * zero;
-}
-
-/// [rows]; `row_sums` as the file has them, or null.
+/// [rows]; `row_sums` as the file has them, or null. The part has an integer kernel.
 std::vector<float> weight_sums(const PartView& part, const std::byte* row_sums) {
   const Grouping groups = grouping(part.encoding, part.columns);
+  const IntegerLevels levels = *integer_levels(part.encoding);
   std::vector<float> sums;
   std::vector<uint8_t> codes(row_sums == nullptr ? static_cast<size_t>(kTileRows * part.columns)
                                                  : 0);
   for (int64_t row = 0; row < part.rows; row++) {
-    const int64_t tile = row / kTileRows, lane = row % kTileRows;
-    if (row_sums == nullptr && lane == 0) unpack_tile(part, tile, codes.data());
+    const int64_t lane = row % kTileRows;
+    if (row_sums == nullptr && lane == 0) unpack_tile(part, row / kTileRows, codes.data());
     double sum = 0;
     for (int64_t g = 0; g < groups.count; g++) {
       const GroupParameters p = group_parameters(part, row, g);
-      const int64_t levels =
-          row_sums != nullptr
-              ? load<int32_t>(row_sums, (tile * groups.count + g) * kTileRows + lane)
-              : level_sum(part, codes.data() + lane * part.columns, g, p.zero);
-      sum += static_cast<double>(p.scale) * static_cast<double>(levels) +
+      const int64_t level =
+          row_sums != nullptr ? load<int32_t>(row_sums, group_index(groups.count, row, g))
+                              : level_sum(part, levels, codes.data() + lane * part.columns, row, g);
+      sum += static_cast<double>(p.scale) * static_cast<double>(level) +
              static_cast<double>(p.minimum) * static_cast<double>(groups.size(g));
     }
     sums.push_back(static_cast<float>(sum));
@@ -121,20 +113,13 @@ Result<Linear> load_linear(const ModelFile& file, const TensorView& tensor, Feed
   return linear;
 }
 
-uint64_t stored_bytes(const ModelFile& file, const TensorView& tensor) {
+uint64_t bytes_per_token(const ModelFile& file, const TensorView& tensor) {
   const Directory& d = file.head().directory;
   const TensorRecord& t = *tensor.record;
-  uint64_t bytes = 0;
-  const auto count = [&](uint32_t index, const ComponentShape&, const char*) {
-    bytes += d.components[index].size;
-  };
-  for (uint32_t i = t.part_first; i < t.part_first + t.part_count; i++) {
-    PartRecord part = d.parts[i];
-    part.row_sums = kNone;  // read once, when the model is loaded
-    each_component(part, d.encodings[part.encoding], tensor.shape, part_columns(d, t, part), count);
-  }
-  for (uint32_t index : {t.low_rank_a, t.low_rank_b, t.low_rank_a_scales, t.low_rank_b_scales})
-    if (index != kNone) bytes += d.components[index].size;
+  uint64_t bytes = stored_bytes(d, t);
+  for (uint32_t i = t.part_first; i < t.part_first + t.part_count; i++)
+    if (d.parts[i].row_sums != kNone)  // read once, when the model is loaded
+      bytes -= d.components[d.parts[i].row_sums].size;
   return bytes;
 }
 

@@ -71,6 +71,6 @@ class Feeds {
 Result<Linear> load_linear(const ModelFile& file, const TensorView& tensor, Feeds* feeds);
 
 /// Bytes in the file that one product reads.
-uint64_t stored_bytes(const ModelFile& file, const TensorView& tensor);
+uint64_t bytes_per_token(const ModelFile& file, const TensorView& tensor);
 
 }  // namespace sqf

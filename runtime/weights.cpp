@@ -33,7 +33,7 @@ class WeightLoader {
     if (divided_vector(*tensor))
       return fail(unsupported("tensor \"" + spec.name + "\": a vector that is to be smoothed"));
     put(spec, *tensor, d, weights);
-    if (spec.role != Role::embedding) weights.bytes_per_token += stored_bytes(file_, *tensor);
+    if (spec.role != Role::embedding) weights.bytes_per_token += bytes_per_token(file_, *tensor);
   }
 
   Result<void> result() const {

@@ -49,7 +49,8 @@ TEST(Importance, ReachesWhatReadsAnInputAndIsSearchedFor) {
     EXPECT_EQ(by_name["model.embed_tokens.weight"]->importance != nullptr, tied);
     EXPECT_EQ(by_name["model.layers.0.self_attn.q_proj.weight"]->importance,
               by_name["model.layers.0.self_attn.v_proj.weight"]->importance);
-    for (const Json& t : plan_json(*plan)["tensors"])
+    const Json as_json = plan_json(*plan);
+    for (const Json& t : as_json["tensors"])
       EXPECT_EQ(t["calibrated"], by_name[t["name"]]->importance != nullptr);
     // One line for the two layers that differ, each; the other one is calibrated.
     const std::string text = plan_text(*plan);
