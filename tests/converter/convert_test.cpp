@@ -26,6 +26,7 @@ struct OneTensor {
     t.spec.name = tensor.name;
     t.spec.rows = kRows;
     t.spec.columns = kColumns;
+    t.spec.layer = t.spec.input = -1;
     t.source = &tensor;
     t.method = Method::rtn;
     t.range = Range::minmax;

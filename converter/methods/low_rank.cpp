@@ -1,0 +1,216 @@
+#include "converter/methods/low_rank.hpp"
+
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+#include <cstring>
+#include <string>
+
+#include "converter/methods/subspace.hpp"
+#include "format/scalar.hpp"
+
+namespace sqf {
+namespace {
+
+constexpr float kLargestF16 = 65504.0f;
+constexpr double kLargestI8 = 127;
+
+int64_t row_bytes(int64_t columns, FactorType type) {
+  const int64_t width = type == FactorType::f16 ? 2 : 1;
+  return (columns * width + 63) / 64 * 64;
+}
+
+template <typename T>
+void store(T value, int64_t index, std::byte* row) {
+  std::memcpy(row + index * static_cast<int64_t>(sizeof value), &value, sizeof value);
+}
+
+double largest(const double* v, int64_t n) {
+  double out = 0;
+  for (int64_t i = 0; i < n; i++) out = std::max(out, std::fabs(v[i]));
+  return out;
+}
+
+void scale_by(double factor, double* v, int64_t n) {
+  for (int64_t i = 0; i < n; i++) v[i] *= factor;
+}
+
+/// Moves powers of two between a and b until their largest elements are within a factor of 4: of
+/// each component for f16, whose exponents are few; of all together for i8, where the shares of
+/// the components in a row of A are what its one scale is best for.
+void balance(FactorType type, int64_t rows, int64_t columns, Factors* f) {
+  const int64_t each = type == FactorType::f16 ? 1 : f->rank;
+  for (int64_t r = 0; r < f->rank; r += each) {
+    double* a = f->a.data() + r * rows;
+    double* b = f->b.data() + r * columns;
+    const double in_a = largest(a, each * rows), in_b = largest(b, each * columns);
+    if (in_a == 0 || in_b == 0) continue;
+    const int shift = (std::ilogb(in_b) - std::ilogb(in_a)) / 2;
+    scale_by(std::ldexp(1.0, shift), a, each * rows);
+    scale_by(std::ldexp(1.0, -shift), b, each * columns);
+  }
+}
+
+/// One row of a factor; element i is v[i * stride].
+void store_row(const double* v, int64_t stride, int64_t n, std::byte* row, float* scale,
+               LowRankPair* pair) {
+  if (scale == nullptr) {
+    for (int64_t i = 0; i < n; i++) {
+      const auto exact = static_cast<float>(v[i * stride]);
+      const float kept = std::clamp(exact, -kLargestF16, kLargestF16);
+      const uint16_t half = f32_to_f16(kept);
+      pair->saturated += kept != exact;
+      pair->underflowed += (half & 0x7fffu) == 0 && v[i * stride] != 0;
+      store(half, i, row);
+    }
+    return;
+  }
+  double top = 0;
+  for (int64_t i = 0; i < n; i++) top = std::max(top, std::fabs(v[i * stride]));
+  const auto step = static_cast<float>(top / kLargestI8);
+  *scale = step >= FLT_MIN ? step : 1;  // readers may treat subnormals as 0
+  for (int64_t i = 0; i < n; i++) {
+    const double x = v[i * stride];
+    if (step < FLT_MIN) pair->underflowed += x != 0;
+    const double code = std::nearbyint(x / static_cast<double>(*scale));
+    store(static_cast<int8_t>(std::clamp(code, -kLargestI8, kLargestI8)), i, row);
+  }
+}
+
+void store_factors(const Factors& f, int64_t rows, int64_t columns, LowRankPair* pair) {
+  const bool scaled = pair->type == FactorType::i8;
+  if (scaled) {
+    pair->a_scales.assign(static_cast<size_t>(rows), 1);
+    pair->b_scales.assign(static_cast<size_t>(f.rank), 1);
+  }
+  const int64_t a_row = row_bytes(f.rank, pair->type), b_row = row_bytes(columns, pair->type);
+  pair->a.assign(static_cast<size_t>(rows * a_row), std::byte{0});
+  pair->b.assign(static_cast<size_t>(f.rank * b_row), std::byte{0});
+  for (int64_t n = 0; n < rows; n++)
+    store_row(f.a.data() + n, rows, f.rank, pair->a.data() + n * a_row,
+              scaled ? &pair->a_scales[static_cast<size_t>(n)] : nullptr, pair);
+  for (int64_t r = 0; r < f.rank; r++)
+    store_row(f.b.data() + r * columns, 1, columns, pair->b.data() + r * b_row,
+              scaled ? &pair->b_scales[static_cast<size_t>(r)] : nullptr, pair);
+}
+
+/// The product of a stored pair, row by row.
+class StoredProduct {
+ public:
+  StoredProduct(const LowRankPair& pair, int64_t columns)
+      : pair_(pair),
+        columns_(columns),
+        narrow_(static_cast<size_t>(pair.rank)),
+        wide_(static_cast<size_t>(pair.rank * columns)),
+        sum_(static_cast<size_t>(columns)) {
+    for (int64_t r = 0; r < pair.rank; r++)
+      decode(pair.b, pair.b_scales, r, columns, wide_.data() + r * columns);
+  }
+
+  /// [columns], until the next call.
+  const float* row(int64_t n) {
+    decode(pair_.a, pair_.a_scales, n, pair_.rank, narrow_.data());
+    std::fill(sum_.begin(), sum_.end(), 0.0f);
+    for (int64_t r = 0; r < pair_.rank; r++) {
+      const float factor = narrow_[static_cast<size_t>(r)];
+      const float* from = wide_.data() + r * columns_;
+      float* to = sum_.data();
+      for (int64_t k = 0; k < columns_; k++) to[k] = to[k] + factor * from[k];
+    }
+    return sum_.data();
+  }
+
+ private:
+  void decode(const std::vector<std::byte>& bytes, const std::vector<float>& scales, int64_t row,
+              int64_t n, float* out) const {
+    const std::byte* from = bytes.data() + row * row_bytes(n, pair_.type);
+    if (pair_.type == FactorType::f16) {
+      for (int64_t i = 0; i < n; i++) out[i] = f16_to_f32(load<uint16_t>(from, i));
+      return;
+    }
+    const float scale = scales[static_cast<size_t>(row)];
+    for (int64_t i = 0; i < n; i++) out[i] = static_cast<float>(load<int8_t>(from, i)) * scale;
+  }
+
+  const LowRankPair& pair_;
+  int64_t columns_;
+  std::vector<float> narrow_, wide_, sum_;
+};
+
+/// Sums of four columns each side by side, in an order that no compiler may change.
+void measure(const Wide& error, const float* weights, LowRankPair* pair) {
+  StoredProduct product(*pair, error.columns);
+  std::vector<double> weight(static_cast<size_t>((error.columns + 3) / 4 * 4), 0.0);
+  for (int64_t k = 0; k < error.columns; k++)
+    weight[static_cast<size_t>(k)] = weights == nullptr ? 1 : static_cast<double>(weights[k]);
+  double before[4] = {}, after[4] = {};
+  for (int64_t n = 0; n < error.rows; n++) {
+    const float* e = error.at + n * error.columns;
+    const float* p = product.row(n);
+    const auto add = [&](int64_t k, int64_t lane) {
+      const double w = weight[static_cast<size_t>(k)], x = static_cast<double>(e[k]);
+      const double whole = x * w, rest = (x - static_cast<double>(p[k])) * w;
+      before[lane] += whole * whole;
+      after[lane] += rest * rest;
+    };
+    int64_t k = 0;
+    for (; k + 4 <= error.columns; k += 4)
+      for (int64_t lane = 0; lane < 4; lane++) add(k + lane, lane);
+    for (int64_t lane = 0; k < error.columns; k++, lane++) add(k, lane);
+  }
+  pair->error_before = (before[0] + before[2]) + (before[1] + before[3]);
+  pair->error_after = (after[0] + after[2]) + (after[1] + after[3]);
+}
+
+Result<void> check(std::span<const float> error, int64_t rows, int64_t columns,
+                   const float* weights, int64_t rank) {
+  if (rows < 1 || columns < 1 || static_cast<int64_t>(error.size()) / columns != rows ||
+      static_cast<int64_t>(error.size()) % columns != 0)
+    return usage_error("low-rank pair: " + std::to_string(error.size()) + " errors are no [" +
+                       std::to_string(rows) + ", " + std::to_string(columns) + "]");
+  if (rank < 1) return usage_error("low-rank pair: a rank of " + std::to_string(rank));
+  if (weights != nullptr)
+    for (int64_t k = 0; k < columns; k++)
+      if (!std::isfinite(weights[k]) || weights[k] < 0)
+        return usage_error("low-rank pair: the weight of column " + std::to_string(k) +
+                           " is negative or not finite");
+  for (size_t i = 0; i < error.size(); i++)
+    if (!std::isfinite(error[i]))
+      return malformed("low-rank pair: the error of row " +
+                       std::to_string(static_cast<int64_t>(i) / columns) + ", column " +
+                       std::to_string(static_cast<int64_t>(i) % columns) + " is not finite");
+  return {};
+}
+
+}  // namespace
+
+Result<LowRankPair> low_rank_pair(std::span<const float> error, int64_t rows, int64_t columns,
+                                  const float* weights, const LowRankOptions& options) {
+  if (auto ok = check(error, rows, columns, weights, options.rank); !ok) return ok.error();
+  LowRankPair pair;
+  pair.rank = std::min({options.rank, rows, columns});
+  pair.type = options.type;
+  const Wide wide{error.data(), rows, columns};
+  Factors factors = low_rank_factors(wide, weights, pair.rank, options.seed);
+  balance(pair.type, rows, columns, &factors);
+  store_factors(factors, rows, columns, &pair);
+  measure(wide, weights, &pair);
+  if (!(pair.error_after <= pair.error_before)) {
+    std::fill(pair.a.begin(), pair.a.end(), std::byte{0});
+    std::fill(pair.b.begin(), pair.b.end(), std::byte{0});
+    std::fill(pair.a_scales.begin(), pair.a_scales.end(), 1.0f);
+    std::fill(pair.b_scales.begin(), pair.b_scales.end(), 1.0f);
+    pair.error_after = pair.error_before;
+  }
+  return pair;
+}
+
+void add_low_rank(const LowRankPair& pair, int64_t rows, int64_t columns, float* w) {
+  StoredProduct product(pair, columns);
+  for (int64_t n = 0; n < rows; n++, w += columns) {
+    const float* row = product.row(n);
+    for (int64_t k = 0; k < columns; k++) w[k] = w[k] + row[k];
+  }
+}
+
+}  // namespace sqf
