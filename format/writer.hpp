@@ -25,24 +25,46 @@ struct WriterOptions {
   bool compress = false;  ///< sections of text become zstd frames, where that is shorter
 };
 
+/// One column part of a tensor that is to be laid down.
+struct PartLayout {
+  uint32_t column_set = 0;  ///< of the tensor's input
+  EncodingRecord encoding = {};
+  bool column_factors = false, row_sums = false;
+};
+
+/// What a tensor is to be made of.
+struct TensorLayout {
+  std::string name;
+  std::vector<uint64_t> shape;  ///< outermost first
+  uint32_t input = kNone;
+  std::vector<PartLayout> parts;
+  uint32_t rank = 0;                  ///< of the low-rank pair; 0: none
+  Element factor_type = Element::i8;  ///< of its factors: i8 with scales, or f16
+  bool bias = false;
+};
+
 /// Adds tensors to a directory in the order in which their bytes will stand in the file, and
 /// brings the result into the canonical order of records.
 class DirectoryBuilder {
  public:
   uint32_t encoding(const EncodingRecord& record);  ///< index; equal records share one
-  uint32_t input(const InputRecord& record);        ///< index; never shared by value
-  /// A tensor of one part over all columns. Components are laid down here: planes, scales, row
-  /// factors, zeros. `input` may be kNone.
+  /// Index; never shared by value. Components are laid down here, before those of the tensors that
+  /// come after: the smoothing vector where there is a smoothing state, then the lists of the sets.
+  uint32_t input(InputRecord record);
+  /// Components are laid down in the order of each_stored().
+  void tensor(const TensorLayout& layout);
+  /// A tensor of one part over all columns.
   void tensor(const std::string& name, std::span<const uint64_t> shape, uint32_t input,
               const EncodingRecord& encoding, bool bias = false);
   Directory finish();
 
  private:
   uint32_t component(const ComponentShape& shape);
+  PartRecord part(const PartLayout& layout, const MatrixShape& shape, uint64_t columns);
   struct Named {
     std::string name;
     TensorRecord record;
-    PartRecord part;
+    std::vector<PartRecord> parts;
   };
   Directory directory_;
   std::vector<Named> tensors_;

@@ -11,6 +11,17 @@
 namespace sqf {
 namespace {
 
+/// For the integer kernels, which take -128..127: q of 8 asymmetric bits is shifted.
+IntegerGrid grid_of(const ColumnSetRecord& set, ActivationScale scale) {
+  const IntegerRange range = integers_of(set);
+  return {scale.scale, scale.low, range.lowest, range.highest, range.highest > 127 ? 128 : 0};
+}
+
+/// What a zero of the shifted q stands for: the product gets this times the sum of the weights.
+float offset_of(const IntegerGrid& grid) {
+  return grid.low + grid.scale * static_cast<float>(grid.shift);
+}
+
 /// The next of the kept ones.
 template <typename T>
 T& take(std::vector<std::unique_ptr<T>>* kept, size_t* used) {

@@ -8,7 +8,8 @@
 #include <span>
 #include <vector>
 
-#include "runtime/cpu/activation.hpp"
+#include "format/activation.hpp"
+#include "runtime/cpu/quantize.hpp"
 #include "runtime/linear.hpp"
 #include "runtime/thread_pool.hpp"
 

@@ -1,10 +1,9 @@
 #pragma once
 // The quantizers that a file states for activations (spec/sqf.md, 3.2): from the numbers to a
-// scale, and from there to integers for the kernels or to rounded f32. Scalar and the same
-// everywhere. An infinity or NaN makes the scale NaN, so that it comes out of the product.
+// scale, and from there to rounded f32. Scalar and the same everywhere. An infinity or NaN makes
+// the scale NaN, so that it comes out of the product.
 
 #include "format/layout.hpp"
-#include "runtime/cpu/quantize.hpp"
 
 namespace sqf {
 
@@ -21,11 +20,13 @@ struct ActivationScale {
 };
 ActivationScale scale_of(const ColumnSetRecord& set, ActivationRange range);
 
-/// The same for the integer kernels, which take -128..127: q of 8 asymmetric bits is shifted.
-/// Precondition: an integer quantizer.
-IntegerGrid grid_of(const ColumnSetRecord& set, ActivationScale scale);
-/// What a zero of the shifted q stands for: the product gets this times the sum of the weights.
-float offset_of(const IntegerGrid& grid);
+/// The integers that q can be.
+struct IntegerRange {
+  int32_t lowest = 0, highest = 0;
+};
+IntegerRange integers_of(const ColumnSetRecord& set);
+/// The largest that an element can be at a scale of 1: what a symmetric scale is a share of.
+float largest_element(const ColumnSetRecord& set);
 
 /// Replaces x [count] by what its rounded values stand for.
 void round_activation(const ColumnSetRecord& set, ActivationScale scale, float* x, int64_t count);

@@ -1,4 +1,4 @@
-#include "runtime/cpu/activation.hpp"
+#include "format/activation.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -65,23 +65,22 @@ ActivationScale scale_of(const ColumnSetRecord& set, ActivationRange range) {
   if (std::isnan(range.low)) return {kNotANumber, 0};
   if (set.is_static) return {set.scale, integer && asymmetric ? set.low : 0};
   const float largest = std::max(std::fabs(range.low), std::fabs(range.high));
-  if (!integer) return {largest / minifloat_of(set).largest, 0};
-  if (!asymmetric)
-    return {std::max(largest, 1e-5f) / static_cast<float>((1 << (set.bits - 1)) - 1), 0};
+  if (!integer) return {largest / largest_element(set), 0};
+  if (!asymmetric) return {std::max(largest, 1e-5f) / largest_element(set), 0};
   const auto steps = static_cast<float>((1 << set.bits) - 1);
   const float scale = std::max((range.high - range.low) / steps, 1e-6f);
   if (std::isinf(scale)) return {kNotANumber, 0};
   return {scale, range.low};
 }
 
-IntegerGrid grid_of(const ColumnSetRecord& set, ActivationScale scale) {
+IntegerRange integers_of(const ColumnSetRecord& set) {
   const int32_t half = 1 << (set.bits - 1);
-  if (!set.asymmetric) return {scale.scale, 0, 1 - half, half - 1, 0};
-  return {scale.scale, scale.low, 0, 2 * half - 1, set.bits == 8 ? half : 0};
+  return set.asymmetric != 0 ? IntegerRange{0, 2 * half - 1} : IntegerRange{1 - half, half - 1};
 }
 
-float offset_of(const IntegerGrid& grid) {
-  return grid.low + grid.scale * static_cast<float>(grid.shift);
+float largest_element(const ColumnSetRecord& set) {
+  if (set.quantizer == QuantizerKind::minifloat) return minifloat_of(set).largest;
+  return static_cast<float>(integers_of(set).highest);
 }
 
 void round_activation(const ColumnSetRecord& set, ActivationScale scale, float* x, int64_t count) {
@@ -94,13 +93,13 @@ void round_activation(const ColumnSetRecord& set, ActivationScale scale, float* 
     for (int64_t i = 0; i < count; i++) x[i] = scale.scale * round_to(m, x[i] / scale.scale);
     return;
   }
-  const IntegerGrid grid = grid_of(set, scale);
-  const auto lowest = static_cast<float>(grid.lowest), highest = static_cast<float>(grid.highest);
+  const IntegerRange range = integers_of(set);
+  const auto lowest = static_cast<float>(range.lowest), highest = static_cast<float>(range.highest);
   for (int64_t i = 0; i < count; i++) {
-    float v = (x[i] - grid.low) / grid.scale;
+    float v = (x[i] - scale.low) / scale.scale;
     v = v < lowest ? lowest : v;
     v = v > highest ? highest : v;
-    x[i] = grid.scale * (v + kRounder - kRounder) + grid.low;
+    x[i] = scale.scale * (v + kRounder - kRounder) + scale.low;
   }
 }
 
