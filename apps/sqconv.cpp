@@ -14,156 +14,72 @@
 #include "apps/sqconv.hpp"
 #include "converter/calibration/statistics_file.hpp"
 #include "converter/convert.hpp"
+#include "converter/recipe.hpp"
+#include "converter/smoothing_search.hpp"
 #include "loader/model_file.hpp"
 
 namespace {
 
-constexpr const char* kFooter = R"(Examples:
-  sqconv SmolLM2-135M-Instruct -o model.sqf              4-bit layers, 8-bit embedding
-  sqconv model.safetensors -o model.sqf --bits 8         config.json and tokenizer.json beside it
-  sqconv model.gguf -o model.sqf --method keep           Q4_0, Q4_1, Q8_0 carried over as they are
-  sqconv FOLDER -o m.sqf --rule 'down_proj=bits=6' --rule 'layers\.0\.=none'
-  sqconv FOLDER -o m.sqf --grid nf4 --group 64 --scale f16
-  sqconv FOLDER -o m.sqf --grid e2m1 --scale e8m0 --factor none    MXFP4's numbers
-  sqconv FOLDER -o m.sqf --grid ternary --rule 'down_proj=grid=levels:-4/-1/0/1/4,group=120'
-  sqconv FOLDER -o m.sqf --calib text.txt --calib-lines 0:60    ranges by what flows through
-  sqconv calibrate FOLDER --calib text.txt -o stats.sqc  once, for many conversions with --stats
-  sqconv FOLDER --dry-run                                what would be done, and the size
-
-Exit codes: 0 good, 1 malformed input, 2 usage, 3 environment or I/O, 4 unsupported, 5 interrupted.)";
-
-struct Arguments {
-  std::string input, output, method = "rtn", head;
-  std::string bits, grid, group, scale, factor, zero, planes, range;
-  std::vector<std::string> rules;
-  std::string statistics;
-  sqf::CalibrationArguments calibration;
-  int threads = sqf::available_cores();
-  bool dry_run = false, json = false, force = false, requantize = false, quiet = false,
-       compress = false;
+/// What calibration gave; empty where nothing asked for it.
+struct Calibrated {
+  std::optional<sqf::CalibrationTokens> tokens;
+  std::optional<sqf::Statistics> statistics;
 };
 
-void declare(CLI::App& app, Arguments& a) {
-  app.add_option("input", a.input, "a .safetensors file, a Hugging Face folder, or a GGUF file")
-      ->required();
-  app.add_option("-o,--output", a.output, "the .sqf file to write");
-  app.add_option("--method", a.method,
-                 "rtn: round to nearest; none: keep values; keep: keep a GGUF's codes")
-      ->check(CLI::IsMember({"rtn", "none", "keep"}))
-      ->capture_default_str();
-  app.add_option("--bits", a.bits, "bits per code of the layers' matrices, 1 to 8 (default 4)");
-  app.add_option("--grid", a.grid,
-                 "what codes mean (default affine): affine; eEmM, a minifloat of 3 to 8 bits, e.g. "
-                 "e2m1; e5m2ocp, e4m3ocp, e3m2ocp, e2m3ocp, e2m1ocp; binary (-1 1), ternary "
-                 "(-1 0 1), five (-2 to 2), nf4; levels:a/b/c, 2 to 16 ascending numbers");
-  app.add_option("--group", a.group,
-                 "columns per scale: a multiple of 32, 16 with codes of 4 or 8 bits, 'row', or "
-                 "with 3 or 5 levels any number (default 32; 3 or 5 levels 240)");
-  app.add_option("--scale", a.scale, "scale type: u8, e4m3, e8m0, f16, bf16, f32 (default u8)");
-  app.add_option("--factor", a.factor,
-                 "f32 factor per row on top of the scales: row, none (default row for u8, e4m3, "
-                 "e8m0)");
-  app.add_option("--zero", a.zero,
-                 "zero point of the affine grid: constant (symmetric), u4, u8, minimum (default "
-                 "u4, above 4 bits u8)");
-  app.add_option("--planes", a.planes,
-                 "widest: few planes of codes; bit: one per bit, for bit-serial kernels (default "
-                 "widest)");
-  app.add_option("--range", a.range,
-                 "minmax, or search for the least squared error (default search)");
-  app.add_option(
-      "--head", a.head,
-      "encoding of embedding and head, e.g. bits=8,group=32 or none (default bits=8; with "
-      "another method than rtn: that method)");
-  app.add_option("--rule", a.rules,
-                 "REGEX=SPEC for tensors whose name matches; the last match wins; may be repeated")
-      ->expected(1)
-      ->take_all();
-  auto* text = app.add_option("--calib", a.calibration.text,
-                              "a UTF-8 text to calibrate on: range searches weigh errors by how "
-                              "large the input is");
-  app.add_option("--stats", a.statistics, "the same from a file that sqconv calibrate wrote")
-      ->excludes(text);
-  sqf::declare_calibration(app, a.calibration);
-  app.add_option("-t,--threads", a.threads, "threads")
-      ->check(CLI::Range(1, 1024))
-      ->capture_default_str();
-  app.add_flag("--allow-requantize", a.requantize, "round weights that are quantized already");
-  app.add_flag("--force", a.force, "replace an existing output");
-  app.add_flag("--compress", a.compress, "store tokenizer.json and other texts as zstd frames");
-  app.add_flag("--dry-run", a.dry_run, "print the plan, write nothing");
-  app.add_flag("--json", a.json, "print plan and result as JSON");
-  app.add_flag("-q,--quiet", a.quiet, "no plan, no progress");
-  app.set_version_flag("--version", std::string("sqconv 1.0.0 (SQF 1.0)"));
-  app.footer(kFooter);
-}
-
-sqf::Result<sqf::PlanOptions> plan_options(const Arguments& a) {
-  sqf::PlanOptions options;
-  std::string words;
-  const std::pair<const char*, const std::string*> fields[] = {
-      {"bits", &a.bits},     {"grid", &a.grid}, {"group", &a.group},   {"scale", &a.scale},
-      {"factor", &a.factor}, {"zero", &a.zero}, {"planes", &a.planes}, {"range", &a.range}};
-  for (const auto& [name, value] : fields)
-    if (!value->empty()) words += (words.empty() ? "" : ",") + std::string(name) + "=" + *value;
-  if (a.method != "rtn") {
-    if (!words.empty())
-      return sqf::usage_error("--" + words.substr(0, words.find('=')) + " needs --method rtn");
-    words = a.method;
-  }
-  if (!words.empty()) {
-    auto linear = sqf::parse_spec(words, options.linear);
-    if (!linear) return linear.error();
-    options.linear = *linear;
-  }
-  options.head.range = options.linear.range;
-  const std::string head_words = !a.head.empty() ? a.head : a.method == "rtn" ? "bits=8" : a.method;
-  auto head = sqf::parse_spec(head_words, options.head);
-  if (!head) return head.error();
-  options.head = *head;
-  for (const std::string& text : a.rules) {
-    auto rule = sqf::parse_rule(text);
-    if (!rule) return rule.error();
-    options.rules.push_back(std::move(*rule));
-  }
-  options.allow_requantize = a.requantize;
-  return options;
-}
-
-/// What --calib or --stats ask for; nothing where neither is there.
-sqf::Result<std::optional<sqf::Statistics>> statistics_for(const Arguments& a,
-                                                           const sqf::PlanOptions& options,
-                                                           const sqf::SourceModel& source) {
-  if (a.statistics.empty() && a.calibration.text.empty()) return std::optional<sqf::Statistics>();
+/// Reads the text and runs the model over it, as far as the plan has a use for that.
+sqf::Result<Calibrated> calibrate_for(const sqf::ConversionArguments& a,
+                                      const sqf::PlanOptions& options,
+                                      const sqf::SourceModel& source) {
+  Calibrated out;
+  const bool text = !a.calibration.text.empty();
   // Mistakes that the plan would find are told before the work.
   auto plan = sqf::make_plan(source, options);
   if (!plan) return plan.error();
-  if (std::ranges::none_of(plan->tensors, sqf::wants_statistics))
-    return sqf::usage_error("--calib and --stats serve --method rtn with --range search");
-  auto statistics =
-      a.statistics.empty()
-          ? sqf::calibrate(source, plan->description, a.calibration, a.threads, a.quiet)
-          : sqf::load_statistics(a.statistics, source, plan->description);
+  const sqf::Needs needs = sqf::needs_of(*plan);
+  if (!text && a.statistics.empty() && a.dry_run) return out;
+  if (needs.forward && !text)
+    return sqf::usage_error("--method " + a.method + " as asked for needs --calib TEXT");
+  if (needs.statistics && !text && a.statistics.empty())
+    return sqf::usage_error("--method " + a.method + " as asked for needs --calib or --stats");
+  if (!text && a.statistics.empty()) return out;
+  if (text && !a.statistics.empty() && !needs.forward)
+    return sqf::usage_error("--calib and --stats: one is enough for what is asked for");
+  const bool weighed = std::ranges::any_of(plan->tensors, sqf::wants_statistics);
+  if (!weighed && !needs.statistics && !needs.forward)
+    return sqf::usage_error(
+        "--calib and --stats serve nothing that is asked for: not --range "
+        "search, nor smoothing, outliers or GPTQ");
+  if (needs.forward || a.statistics.empty()) {
+    auto tokens = sqf::read_tokens(source, a.calibration);
+    if (!tokens) return tokens.error();
+    out.tokens = std::move(*tokens);
+  }
+  auto statistics = a.statistics.empty()
+                        ? sqf::calibrate(source, plan->description, *out.tokens,
+                                         a.calibration.memory_limit, a.threads, a.quiet)
+                        : sqf::load_statistics(a.statistics, source, plan->description);
   if (!statistics) return statistics.error();
-  return std::optional(std::move(*statistics));
+  out.statistics = std::move(*statistics);
+  return out;
 }
 
-sqf::Json recipe(const Arguments& a, const sqf::PlanOptions& options) {
-  sqf::Json rules = sqf::Json::array();
-  for (const auto& rule : options.rules) rules.push_back({rule.pattern, rule.spec});
-  sqf::Json json = {{"method", a.method}, {"rules", rules}};
-  if (a.method == "rtn") {
-    json["layers"] = sqf::describe(options.linear.encoding());
-    json["head"] = options.head.method == sqf::Method::rtn ? sqf::describe(options.head.encoding())
-                                                           : sqf::method_name(options.head.method);
-    if (options.linear.grid.record.grid != sqf::Grid::affine)
-      json["grid"] = options.linear.grid.name;
-    json["range"] = options.linear.range == sqf::Range::search ? "search" : "minmax";
-    if (options.statistics != nullptr)
-      json["importance"] = {{"of", "mean square of the input"},
-                            {"tokens", options.statistics->count()}};
-  }
-  return json;
+/// Smoothing vectors, outlier columns, static scales: nothing where the plan asks for none.
+sqf::Result<std::vector<sqf::InputChoice>> choose(const sqf::ConversionArguments& a,
+                                                  const sqf::SourceModel& source,
+                                                  const sqf::Plan& plan,
+                                                  const Calibrated& calibrated) {
+  if (!sqf::needs_of(plan).statistics) return std::vector<sqf::InputChoice>();
+  sqf::CalibrationTokens windows;
+  if (calibrated.tokens)
+    windows = calibrated.tokens->thinned(a.search_tokens / calibrated.tokens->length);
+  sqf::ProgressBar bar(!a.quiet);
+  sqf::SearchOptions search;
+  search.threads = a.threads;
+  search.progress = [&](uint64_t done, uint64_t total) {
+    bar.show(done, total, "searching");
+    return !sqf::interrupted();
+  };
+  return sqf::choose_inputs(source, plan, *calibrated.statistics, windows, search);
 }
 
 /// Quantization error of the matrices as a share of their energy.
@@ -206,8 +122,8 @@ void print(const sqf::Json& json) {
   std::printf("%s\n", json.dump(1, ' ', false, sqf::Json::error_handler_t::replace).c_str());
 }
 
-sqf::Result<void> run(const Arguments& a) {
-  auto options = plan_options(a);
+sqf::Result<void> run(const sqf::ConversionArguments& a) {
+  auto options = sqf::plan_options(a);
   if (!options) return options.error();
   auto source = sqf::open_source(a.input);
   if (!source) return source.error();
@@ -217,9 +133,9 @@ sqf::Result<void> run(const Arguments& a) {
       return sqf::usage_error(a.output + ": is an input");
   }
   sqf::catch_signals();
-  auto statistics = statistics_for(a, *options, *source);
-  if (!statistics) return statistics.error();
-  if (statistics->has_value()) options->statistics = &**statistics;
+  auto calibrated = calibrate_for(a, *options, *source);
+  if (!calibrated) return calibrated.error();
+  if (calibrated->statistics) options->statistics = &*calibrated->statistics;
   auto plan = sqf::make_plan(*source, *options);
   if (!plan) return plan.error();
   if (a.json && a.dry_run)
@@ -233,9 +149,18 @@ sqf::Result<void> run(const Arguments& a) {
   convert.threads = a.threads;
   convert.replace = a.force;
   convert.compress = a.compress;
-  convert.recipe = recipe(a, *options);
-  if (options->statistics != nullptr)
+  auto choices = choose(a, *source, *plan, *calibrated);
+  if (!choices) return choices.error();
+  convert.choices = *choices;
+  convert.tokens = calibrated->tokens ? &*calibrated->tokens : nullptr;
+  convert.gptq = {sqf::gptq_order(a), a.damping};
+  convert.behind_rounded = a.hessian == "quantized";
+  convert.recipe = sqf::recipe(a, *options, *plan);
+  if (options->statistics != nullptr) {
     convert.calibration = sqf::calibration_json(*options->statistics);
+    const sqf::Json inputs = sqf::choices_json(*plan, *choices);
+    if (!inputs.empty()) convert.calibration["inputs"] = inputs;
+  }
   sqf::Result<sqf::ConvertReport> result = sqf::usage_error("");
   {
     sqf::ProgressBar bar(!a.quiet);
@@ -277,9 +202,9 @@ int main(int argc, char** argv) {
       return sqf::report("sqconv", sqf::io_error(e.what()));
     }
   }
-  Arguments arguments;
+  sqf::ConversionArguments arguments;
   CLI::App app("Converts a language model to one quantized .sqf file.", "sqconv");
-  declare(app, arguments);
+  sqf::declare_conversion(app, arguments);
   if (const auto code = sqf::parse_arguments(app, argc, argv)) return *code;
   try {
     if (auto r = run(arguments); !r) return sqf::report("sqconv", r.error());

@@ -1,10 +1,15 @@
 #pragma once
-// What sqconv and its command `calibrate` share: the options of calibration.
+// What the pieces of sqconv share: its options, and calibration, which its command `calibrate` has,
+// too.
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
+#include "apps/report.hpp"
 #include "converter/calibration/statistics.hpp"
+#include "converter/methods/gptq.hpp"
+#include "converter/plan.hpp"
 
 namespace CLI {
 class App;
@@ -18,11 +23,39 @@ struct CalibrationArguments {
   int64_t memory_limit = 8192;  ///< MB; 0: none
 };
 
+/// What the command line says.
+struct ConversionArguments {
+  std::string input, output, method = "rtn", head;
+  std::string bits, grid, group, scale, factor, zero, planes, range, round, act, outliers, lorc;
+  std::string lorc_type = "i8", lorc_weight = "rms", alpha = "search", sites, hessian = "quantized";
+  std::string gptq_order = "descending";
+  double damping = 0.01;
+  int64_t search_tokens = 2048;
+  bool keep_smoothing = false;
+  std::vector<std::string> rules;
+  std::string statistics;
+  CalibrationArguments calibration;
+  int threads = available_cores();
+  bool dry_run = false, json = false, force = false, requantize = false, quiet = false,
+       compress = false;
+};
+
+void declare_conversion(CLI::App& app, ConversionArguments& a);
+/// Errors: usage.
+Result<PlanOptions> plan_options(const ConversionArguments& a);
+GptqOrder gptq_order(const ConversionArguments& a);
+/// What META says of how the file was made.
+Json recipe(const ConversionArguments& a, const PlanOptions& options, const Plan& plan);
+
 void declare_calibration(CLI::App& app, CalibrationArguments& a);
 
-/// Reads the text, runs the model over it. Shows progress unless `quiet`; stops on a signal.
+/// Reads the text; says so where it is shorter than asked for.
+Result<CalibrationTokens> read_tokens(const SourceModel& source, const CalibrationArguments& a);
+
+/// Runs the model over them. Shows progress unless `quiet`; stops on a signal.
 Result<Statistics> calibrate(const SourceModel& source, const ModelDescription& description,
-                             const CalibrationArguments& a, int threads, bool quiet);
+                             const CalibrationTokens& tokens, int64_t memory_limit, int threads,
+                             bool quiet);
 
 /// True where `output` is one of the files that `input` was read from.
 bool is_input(const std::string& output, const std::string& input, const SourceModel& source);

@@ -28,7 +28,10 @@ Result<void> run(const Arguments& a) {
   if (!description) return description.error();
   const auto start = std::chrono::steady_clock::now();
   catch_signals();
-  auto statistics = calibrate(*source, *description, a.calibration, a.threads, a.quiet);
+  auto tokens = read_tokens(*source, a.calibration);
+  if (!tokens) return tokens.error();
+  auto statistics =
+      calibrate(*source, *description, *tokens, a.calibration.memory_limit, a.threads, a.quiet);
   if (!statistics) return statistics.error();
   if (auto r = save_statistics(*statistics, *source, *description, a.output, a.force); !r) return r;
   // What was written must serve: it is read back as a conversion would.
@@ -59,8 +62,7 @@ void declare_calibration(CLI::App& app, CalibrationArguments& a) {
       ->capture_default_str();
 }
 
-Result<Statistics> calibrate(const SourceModel& source, const ModelDescription& description,
-                             const CalibrationArguments& a, int threads, bool quiet) {
+Result<CalibrationTokens> read_tokens(const SourceModel& source, const CalibrationArguments& a) {
   CalibrationOptions options;
   options.tokens = a.tokens;
   options.length = a.length;
@@ -72,15 +74,21 @@ Result<Statistics> calibrate(const SourceModel& source, const ModelDescription& 
                  "sqconv: warning: %s has %lld windows of %lld tokens, %lld were asked for\n",
                  a.text.c_str(), static_cast<long long>(tokens->windows),
                  static_cast<long long>(a.length), static_cast<long long>(a.tokens / a.length));
+  return tokens;
+}
+
+Result<Statistics> calibrate(const SourceModel& source, const ModelDescription& description,
+                             const CalibrationTokens& tokens, int64_t memory_limit, int threads,
+                             bool quiet) {
   StatisticsOptions gather;
   gather.threads = threads;
-  gather.memory_limit = static_cast<uint64_t>(a.memory_limit) * 1000000;
+  gather.memory_limit = static_cast<uint64_t>(memory_limit) * 1000000;
   ProgressBar bar(!quiet);
   gather.progress = [&](uint64_t done, uint64_t total) {
     bar.show(done, total, "calibrating");
     return !interrupted();
   };
-  return gather_statistics(source, description, *tokens, gather);
+  return gather_statistics(source, description, tokens, gather);
 }
 
 bool is_input(const std::string& output, const std::string& input, const SourceModel& source) {

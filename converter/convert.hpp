@@ -6,6 +6,8 @@
 #include <functional>
 #include <string>
 
+#include "converter/input_choices.hpp"
+#include "converter/methods/gptq.hpp"
 #include "converter/plan.hpp"
 
 namespace sqf {
@@ -17,8 +19,14 @@ struct ConvertOptions {
   /// Called between tiles, on the caller's thread, with source bytes done, all of them, and the
   /// tensor's name; returning false stops the work (Code::interrupted, nothing left behind).
   std::function<bool(uint64_t, uint64_t, const std::string&)> progress;
-  Json recipe;       ///< goes into META's "quantization": what was asked for
-  Json calibration;  ///< becomes CALB: where the plan's statistics come from; null: none
+  /// What calibration decided, by input; empty: nothing was calibrated. Must outlive the call.
+  std::span<const InputChoice> choices;
+  /// What GPTQ gathers its Hessians on; needed where the plan has tensors of that method.
+  const CalibrationTokens* tokens = nullptr;
+  GptqOptions gptq;            ///< the order is that of inputs without outliers
+  bool behind_rounded = true;  ///< Hessians behind the rounded weights, or behind the source's
+  Json recipe;                 ///< goes into META's "quantization": what was asked for
+  Json calibration;            ///< becomes CALB: where the plan's statistics come from; null: none
 };
 
 struct TensorReport {

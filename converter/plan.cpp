@@ -6,6 +6,7 @@
 #include <map>
 #include <regex>
 
+#include "converter/layout.hpp"
 #include "format/directory.hpp"
 
 namespace sqf {
@@ -43,15 +44,15 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
-uint64_t part_bytes(const EncodingRecord& e, const TensorSpec& spec) {
-  PartRecord part = {};
-  part.column_factors = part.row_sums = kNone;
-  const MatrixShape m = {1, static_cast<uint64_t>(spec.rows), static_cast<uint64_t>(spec.columns)};
-  uint64_t bytes = spec.bias ? m.rows * 4 : 0;
-  each_component(part, e, m, m.columns, [&](uint32_t, const ComponentShape& shape, const char*) {
-    bytes += component_bytes(shape);
-  });
-  return bytes;
+/// Bytes of the components of one tensor, laid out as the file will have them.
+uint64_t tensor_bytes(const Plan& plan, const TensorPlan& t) {
+  DirectoryBuilder builder;
+  uint32_t input = kNone;
+  if (t.spec.input >= 0)
+    input = builder.input(input_record(plan.inputs[static_cast<size_t>(t.spec.input)], 0));
+  builder.tensor(layout_of(t, input));
+  const Directory directory = builder.finish();
+  return stored_bytes(directory, directory.tensors[0]);
 }
 
 bool is_vector(const TensorSpec& spec) {
@@ -161,11 +162,18 @@ Result<void> weigh(const Statistics& statistics, Plan& plan) {
   return {};
 }
 
-/// Method, encoding and bytes of one tensor.
+/// Outlier columns of an input of K columns: whole 32s, and something left for the codes.
+int64_t outlier_count(double share, int64_t columns) {
+  const auto wanted =
+      static_cast<int64_t>(std::ceil(share * static_cast<double>(columns) / 32)) * 32;
+  return std::min(wanted, (columns - 1) / 32 * 32);
+}
+
+/// Method and encoding of one tensor.
 Result<void> settle(QuantSpec spec, const PlanOptions& options, TensorPlan& t) {
   const SourceType type = t.source->type;
   if (spec.method == Method::keep && !is_block(type)) spec.method = Method::none;
-  if (spec.method == Method::rtn && is_block(type) && !options.allow_requantize)
+  if (is_coded(spec.method) && is_block(type) && !options.allow_requantize)
     return usage_error("tensor \"" + t.spec.name + "\" is quantized already (" +
                        std::string(source_type_name(type)) +
                        "): --method keep carries it over, --allow-requantize rounds it again");
@@ -173,11 +181,17 @@ Result<void> settle(QuantSpec spec, const PlanOptions& options, TensorPlan& t) {
   t.range = spec.range;
   switch (t.method) {
     case Method::none:
-      // A norm in f32 costs nothing and folds later without loss.
+      // A norm in f32 costs nothing and folds without loss.
       t.encoding = real_encoding(is_vector(t.spec) ? Element::f32 : real_element(type));
       break;
     case Method::rtn:
+    case Method::gptq:
       t.encoding = spec.encoding();
+      t.outliers = outlier_count(spec.outliers, t.spec.columns);
+      t.low_rank = options.low_rank;
+      t.weigh_low_rank = options.weigh_low_rank;
+      t.low_rank.rank = std::min({spec.rank, t.spec.rows, t.spec.columns});
+      t.row_sums = spec.activation.asymmetric && integer_levels(t.encoding).has_value();
       break;
     case Method::keep:
       t.encoding = kept(type);
@@ -185,14 +199,58 @@ Result<void> settle(QuantSpec spec, const PlanOptions& options, TensorPlan& t) {
   }
   if (auto problem = encoding_problem(t.encoding))
     return usage_error("tensor \"" + t.spec.name + "\": " + *problem);
-  t.bytes = part_bytes(t.encoding, t.spec);
+  return {};
+}
+
+/// What readers of one activation ask of it; they must agree.
+Result<void> join_input(const QuantSpec& spec, const TensorPlan& t, Plan& plan,
+                        std::vector<const TensorPlan*>& first) {
+  if (t.spec.input < 0) return {};
+  const auto index = static_cast<size_t>(t.spec.input);
+  if (index >= plan.inputs.size()) {
+    plan.inputs.resize(index + 1);
+    first.resize(index + 1);
+  }
+  InputPlan wanted;
+  wanted.layer = t.spec.layer;
+  wanted.columns = t.spec.columns;
+  wanted.outliers = t.outliers;
+  if (is_coded(t.method)) wanted.activation = spec.activation;
+  for (const Site& site : smoothing_sites())
+    if (t.spec.layer >= 0 && t.spec.input == 4 * t.spec.layer + site.index) wanted.site = &site;
+  InputPlan& input = plan.inputs[index];
+  if (first[index] == nullptr) {
+    first[index] = &t;
+    input = wanted;
+    return {};
+  }
+  if (input.outliers == wanted.outliers && input.activation == wanted.activation) return {};
+  return usage_error("tensors \"" + first[index]->spec.name + "\" and \"" + t.spec.name +
+                     "\" read one activation, and disagree on act= or outliers=");
+}
+
+/// Which inputs are smoothed, and whether they can be.
+Result<void> settle_smoothing(const SmoothingSpec& spec, Plan& plan) {
+  plan.smoothing = spec;
+  if (spec.method == SmoothMethod::none) return {};
+  for (InputPlan& input : plan.inputs) {
+    if (input.site == nullptr) continue;
+    input.smooth = spec.sites[static_cast<size_t>(input.site->index)];
+    input.keeps_smooth = spec.keep;
+  }
+  for (const TensorPlan& t : plan.tensors) {
+    if (t.spec.input < 0 || t.method != Method::keep) continue;
+    if (plan.inputs[static_cast<size_t>(t.spec.input)].smooth != SmoothState::none)
+      return usage_error("tensor \"" + t.spec.name +
+                         "\" keeps the codes that it has, and cannot be smoothed");
+  }
   return {};
 }
 
 }  // namespace
 
 bool wants_statistics(const TensorPlan& tensor) {
-  return tensor.method == Method::rtn && tensor.range == Range::search && tensor.spec.input >= 0;
+  return is_coded(tensor.method) && tensor.range == Range::search && tensor.spec.input >= 0;
 }
 
 Result<Plan> make_plan(const SourceModel& source, const PlanOptions& options) {
@@ -204,17 +262,22 @@ Result<Plan> make_plan(const SourceModel& source, const PlanOptions& options) {
   auto rules = compile(options.rules);
   if (!rules) return rules.error();
   bool kept_any = false;
+  std::vector<const TensorPlan*> first_readers;
   for (TensorPlan& t : plan.tensors) {
     auto spec = choose(t.spec, options, *rules);
     if (!spec) return spec.error();
     if (auto r = settle(*spec, options, t); !r) return r.error();
+    if (auto r = join_input(*spec, t, plan, first_readers); !r) return r.error();
     kept_any |= t.method == Method::keep;
-    plan.stored_bytes += t.bytes;
     plan.source_bytes += t.source->bytes.size() + (t.bias != nullptr ? t.bias->bytes.size() : 0);
   }
+  if (auto r = settle_smoothing(options.smoothing, plan); !r) return r.error();
+  for (TensorPlan& t : plan.tensors) t.bytes = tensor_bytes(plan, t);
+  for (const ComponentRecord& c : lay_out(plan, {}).components) plan.stored_bytes += c.size;
   if (options.statistics != nullptr)
     if (auto r = weigh(*options.statistics, plan); !r) return r.error();
-  for (const CompiledRule& rule : *rules) {
+  for (size_t i = options.method_rules; i < rules->size(); i++) {
+    const CompiledRule& rule = (*rules)[i];
     if (rule.used) continue;
     const std::string what =
         rule.vector.empty() ? "no tensor"

@@ -25,6 +25,8 @@ constexpr Word kRanges[] = {{"minmax", static_cast<int>(Range::minmax)},
 constexpr Word kPlanes[] = {{"widest", static_cast<int>(Planes::widest)},
                             {"bit", static_cast<int>(Planes::bit)}};
 constexpr Word kFactors[] = {{"none", 0}, {"row", 1}};
+constexpr Word kRoundings[] = {{"nearest", static_cast<int>(Method::rtn)},
+                               {"gptq", static_cast<int>(Method::gptq)}};
 
 template <size_t N>
 std::optional<int> find_word(const Word (&words)[N], std::string_view name) {
@@ -51,8 +53,28 @@ bool set_number(const std::string& key, const std::string& value, QuantSpec& spe
     spec.bits = number;
     return number >= 1 && number <= 8;
   }
+  if (key == "lorc") {
+    spec.rank = number;
+    return number >= 0;
+  }
   spec.group = value == "row" ? 0 : static_cast<uint32_t>(number);
   return value == "row" || number > 0;
+}
+
+/// A share from 0 to 1/2, as "0.0625" or "1/16".
+std::optional<double> parse_share(std::string_view text) {
+  double parts[2] = {0, 1};
+  const size_t slash = text.find('/');
+  const std::string_view words[2] = {text.substr(0, slash),
+                                     slash == text.npos ? "1" : text.substr(slash + 1)};
+  for (size_t i = 0; i < 2; i++) {
+    const std::string_view w = words[i];
+    const auto [end, error] = std::from_chars(w.data(), w.data() + w.size(), parts[i]);
+    if (error != std::errc() || end != w.data() + w.size()) return std::nullopt;
+  }
+  const double share = parts[0] / parts[1];
+  if (!(share >= 0 && share <= 0.5)) return std::nullopt;
+  return share;
 }
 
 bool set_word(const std::string& key, const std::string& value, QuantSpec& spec) {
@@ -66,6 +88,8 @@ bool set_word(const std::string& key, const std::string& value, QuantSpec& spec)
     spec.planes = static_cast<Planes>(*found);
   if (key == "range" && (found = find_word(kRanges, value)))
     spec.range = static_cast<Range>(*found);
+  if (key == "round" && (found = find_word(kRoundings, value)))
+    spec.method = static_cast<Method>(*found);
   return found.has_value();
 }
 
@@ -76,7 +100,19 @@ Result<void> apply_word(const std::string& key, const std::string& value, QuantS
     spec.grid = *grid;
     return {};
   }
-  const bool number = key == "bits" || key == "group";
+  if (key == "act") {
+    auto activation = parse_activation(value);
+    if (!activation) return activation.error();
+    spec.activation = *activation;
+    return {};
+  }
+  if (key == "outliers") {
+    const auto share = parse_share(value);
+    if (!share) return usage_error(setting(key, value) + " is no share of the columns up to 1/2");
+    spec.outliers = *share;
+    return {};
+  }
+  const bool number = key == "bits" || key == "group" || key == "lorc";
   if (number ? set_number(key, value, spec) : set_word(key, value, spec)) return {};
   return usage_error(setting(key, value) + " is no setting of an encoding");
 }
@@ -106,9 +142,74 @@ void split_into_bits(EncodingRecord* e) {
 
 }  // namespace
 
+Result<ActivationSpec> parse_activation(const std::string& words) {
+  const auto wrong = [&](const std::string& why) {
+    return usage_error("\"act=" + words + "\"" + why);
+  };
+  ActivationSpec spec;
+  const size_t colon = std::min(words.find(':'), words.size());
+  const std::string kind = words.substr(0, colon);
+  if (kind == "none" && colon == words.size()) return spec;
+  if (kind.starts_with("int")) {
+    const int bits = parse_number(std::string_view(kind).substr(3)).value_or(0);
+    if (bits < 2 || bits > 8) return wrong(": integers have 2 to 8 bits");
+    spec.kind = QuantizerKind::integer;
+    spec.bits = static_cast<uint8_t>(bits);
+  } else {
+    const auto grid = find_grid(kind);
+    if (!grid || grid->record.grid != Grid::minifloat ||
+        grid->record.minifloat != MinifloatKind::saturating || grid->record.exponent_bits == 0)
+      return wrong(" is no activation: none, intN, eEmM, with :asym, :tensor, :static behind intN");
+    spec.kind = QuantizerKind::minifloat;
+    spec.exponent_bits = grid->record.exponent_bits;
+    spec.mantissa_bits = grid->record.mantissa_bits;
+  }
+  for (size_t at = colon; at < words.size();) {
+    const size_t end = std::min(words.find(':', at + 1), words.size());
+    const std::string word = words.substr(at + 1, end - at - 1);
+    if (word == "asym" && spec.kind == QuantizerKind::integer)
+      spec.asymmetric = true;
+    else if (word == "tensor")
+      spec.per_tensor = true;
+    else if (word == "static")
+      spec.per_tensor = spec.is_static = true;
+    else
+      return wrong(": \"" + word + "\" is no property of " + kind);
+    at = end;
+  }
+  if (spec.is_static && spec.asymmetric) return wrong(": static scales are symmetric");
+  return spec;
+}
+
+std::string activation_name(const ActivationSpec& a) {
+  if (a.kind == QuantizerKind::none) return "none";
+  std::string name = a.kind == QuantizerKind::integer ? "int" + std::to_string(a.bits)
+                                                      : "e" + std::to_string(a.exponent_bits) +
+                                                            "m" + std::to_string(a.mantissa_bits);
+  if (a.asymmetric) name += ":asym";
+  if (a.is_static) return name + ":static";
+  return a.per_tensor ? name + ":tensor" : name;
+}
+
+ColumnSetRecord set_record(const ActivationSpec& a) {
+  ColumnSetRecord set = {};
+  set.quantizer = a.kind;
+  set.bits = a.bits;
+  set.per_tensor = a.per_tensor;
+  set.asymmetric = a.asymmetric;
+  set.is_static = a.is_static;
+  set.exponent_bits = a.exponent_bits;
+  set.mantissa_bits = a.mantissa_bits;
+  return set;
+}
+
 const char* method_name(Method method) {
-  constexpr const char* kNames[] = {"none", "rtn", "keep"};
+  constexpr const char* kNames[] = {"none", "rtn", "gptq", "keep"};
   return kNames[static_cast<size_t>(method)];
+}
+
+bool is_coded(Method method) {
+  return method == Method::rtn || method == Method::gptq;
 }
 
 EncodingRecord QuantSpec::encoding() const {
@@ -128,7 +229,7 @@ Result<QuantSpec> parse_spec(const std::string& text, QuantSpec spec) {
     spec.method = text == "none" ? Method::none : Method::keep;
     return spec;
   }
-  spec.method = Method::rtn;
+  if (spec.method == Method::none || spec.method == Method::keep) spec.method = Method::rtn;
   std::map<std::string, std::string> named;
   for (size_t at = 0; at <= text.size();) {
     const size_t comma = std::min(text.find(',', at), text.size());
@@ -137,7 +238,7 @@ Result<QuantSpec> parse_spec(const std::string& text, QuantSpec spec) {
     if (equals == std::string::npos)
       return usage_error("\"" + word +
                          "\" is no setting of an encoding (bits=, grid=, group=, scale=, factor=, "
-                         "zero=, planes=, range=)");
+                         "zero=, planes=, range=, round=, act=, outliers=, lorc=)");
     const std::string key = word.substr(0, equals), value = word.substr(equals + 1);
     if (auto r = apply_word(key, value, spec); !r) return r.error();
     named[key] = value;

@@ -13,16 +13,33 @@ namespace sqf {
 
 enum class Method : uint8_t {
   none,  ///< values as they are
-  rtn,   ///< round to nearest
+  rtn,   ///< round to nearest: each weight by itself
+  gptq,  ///< each error is spread over the columns that come after
   keep,  ///< codes of an already quantized input, carried over
 };
 const char* method_name(Method method);
+bool is_coded(Method method);  ///< rounded to codes, whichever way
 
 /// How the bits of a code are spread over planes.
 enum class Planes : uint8_t {
   widest,  ///< few planes, widest radix first
   bit,     ///< one plane a bit: what bit-serial kernels read
 };
+
+/// What is done to an activation before it is multiplied (spec/sqf.md, 3.2).
+struct ActivationSpec {
+  QuantizerKind kind = QuantizerKind::none;
+  uint8_t bits = 0;                              ///< integer: 2 to 8
+  uint8_t exponent_bits = 0, mantissa_bits = 0;  ///< minifloat
+  bool asymmetric = false, per_tensor = false, is_static = false;
+
+  bool operator==(const ActivationSpec&) const = default;
+};
+/// "none", "int8", "int4:asym", "int8:tensor", "int8:static", "e4m3". Errors: usage.
+Result<ActivationSpec> parse_activation(const std::string& words);
+std::string activation_name(const ActivationSpec& activation);
+/// The quantizer of a column set whose columns, and static scale, are the caller's to set.
+ColumnSetRecord set_record(const ActivationSpec& activation);
 
 /// The encoding that rules and options ask for; unset fields take the defaults of grid and width.
 struct QuantSpec {
@@ -35,13 +52,17 @@ struct QuantSpec {
   ZeroKind zero = ZeroKind::none;  ///< none: u4 up to 4 bits, u8 above; affine alone has one
   Planes planes = Planes::widest;
   Range range = Range::search;
+  ActivationSpec activation = {};  ///< of what the tensor reads
+  double outliers = 0;             ///< share of the columns that stay in f16
+  int64_t rank = 0;                ///< of a low-rank pair that makes up for the error; 0: none
 
   EncodingRecord encoding() const;
 };
 
-/// "bits=8,group=64,scale=f16,zero=constant,range=minmax", "none" or "keep": what is named is
-/// changed in `base`. Named together with a grid, bits must be that grid's own, and a zero point
-/// or bit planes something it can have. Errors: usage, naming the word.
+/// "bits=8,group=64,scale=f16,zero=constant,range=minmax", "round=gptq,act=int4:asym,
+/// outliers=0.0625,lorc=8", "none" or "keep": what is named is changed in `base`. Named together
+/// with a grid, bits must be that grid's own, and a zero point or bit planes something it can have.
+/// Errors: usage, naming the word.
 Result<QuantSpec> parse_spec(const std::string& text, QuantSpec base);
 
 struct EncodingRule {

@@ -122,17 +122,11 @@ Result<Block> Block::read(const SourceModel& source, const BlockContext& context
   };
   for (const TensorSpec& spec : tensor_specs(context.description)) {
     if (spec.layer != layer || problem) continue;
+    if (spec.input >= 0) linear(spec, block.linear_of(spec.role));
     if (spec.role == Role::attention_norm) vector(spec, block.attention_norm_);
-    if (spec.role == Role::q) linear(spec, block.q_);
-    if (spec.role == Role::k) linear(spec, block.k_);
-    if (spec.role == Role::v) linear(spec, block.v_);
     if (spec.role == Role::q_norm) vector(spec, block.q_norm_);
     if (spec.role == Role::k_norm) vector(spec, block.k_norm_);
-    if (spec.role == Role::o) linear(spec, block.o_);
     if (spec.role == Role::mlp_norm) vector(spec, block.mlp_norm_);
-    if (spec.role == Role::gate) linear(spec, block.gate_);
-    if (spec.role == Role::up) linear(spec, block.up_);
-    if (spec.role == Role::down) linear(spec, block.down_);
   }
   if (problem) return *problem;
   return block;
@@ -186,8 +180,35 @@ void Block::attend(const BlockContext& context, BlockScratch& s) const {
   }
 }
 
+/// From the normed stream to what o reads, in s.attended.
+void Block::attention(const BlockContext& context, const float* x, BlockScratch& s) const {
+  apply(q_, context, x, s.q.data());
+  apply(k_, context, x, s.k.data());
+  apply(v_, context, x, s.v.data());
+  place(context, s.q.data(), context.description.heads, q_norm_);
+  place(context, s.k.data(), context.description.kv_heads, k_norm_);
+  attend(context, s);
+}
+
+/// From the normed stream to what down reads, in s.gate.
+void Block::gated(const BlockContext& context, const float* x, BlockScratch& s) const {
+  apply(gate_, context, x, s.gate.data());
+  apply(up_, context, x, s.up.data());
+  gate_step(s.up.data(), context.length * context.description.intermediate_size, s.gate.data());
+}
+
+void Block::respond(const BlockContext& context, int64_t site, const float* x, BlockScratch& s,
+                    float* out) const {
+  if (site == 0) attention(context, x, s);
+  if (site == 2) gated(context, x, s);
+  if (site < 2)
+    apply(o_, context, site == 0 ? s.attended.data() : x, out);
+  else
+    apply(down_, context, site == 2 ? s.gate.data() : x, out);
+}
+
 void Block::forward(const BlockContext& context, float* x, BlockScratch& s,
-                    const InputVisitor& visit) const {
+                    const InputVisitor& visit, int64_t last) const {
   const ModelDescription& d = context.description;
   const int64_t length = context.length, hidden = d.hidden_size, first = 4 * layer_;
   const auto norm = [&](const std::vector<float>& weight) {
@@ -197,24 +218,45 @@ void Block::forward(const BlockContext& context, float* x, BlockScratch& s,
   };
   norm(attention_norm_);
   visit(first, s.normed.data(), length, hidden);
-  apply(q_, context, s.normed.data(), s.q.data());
-  apply(k_, context, s.normed.data(), s.k.data());
-  apply(v_, context, s.normed.data(), s.v.data());
-  place(context, s.q.data(), d.heads, q_norm_);
-  place(context, s.k.data(), d.kv_heads, k_norm_);
-  attend(context, s);
+  if (last == 0) return;
+  attention(context, s.normed.data(), s);
   visit(first + 1, s.attended.data(), length, d.heads * d.head_dim);
+  if (last == 1) return;
   apply(o_, context, s.attended.data(), s.projected.data());
   add_step(s.projected.data(), length * hidden, x);
 
   norm(mlp_norm_);
   visit(first + 2, s.normed.data(), length, hidden);
-  apply(gate_, context, s.normed.data(), s.gate.data());
-  apply(up_, context, s.normed.data(), s.up.data());
-  gate_step(s.up.data(), length * d.intermediate_size, s.gate.data());
+  if (last == 2) return;
+  gated(context, s.normed.data(), s);
   visit(first + 3, s.gate.data(), length, d.intermediate_size);
+  if (last == 3) return;
   apply(down_, context, s.gate.data(), s.projected.data());
   add_step(s.projected.data(), length * hidden, x);
+}
+
+Block::Linear& Block::linear_of(Role role) {
+  switch (role) {
+    case Role::q:
+      return q_;
+    case Role::k:
+      return k_;
+    case Role::v:
+      return v_;
+    case Role::o:
+      return o_;
+    case Role::gate:
+      return gate_;
+    case Role::up:
+      return up_;
+    default:
+      return down_;
+  }
+}
+
+void Block::replace(Role role, const float* w) {
+  Panels& weight = linear_of(role).weight;
+  pack_rows(w, weight.k, 0, weight.n, &weight);
 }
 
 Result<void> embed_tokens(const SourceModel& source, const ModelDescription& d,

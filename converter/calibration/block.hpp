@@ -47,9 +47,18 @@ class Block {
   static Result<Block> read(const SourceModel& source, const BlockContext& context, int64_t layer);
 
   /// x [length][hidden], the residual stream, in place. Safe from several threads, each with its
-  /// own scratch. `visit` sees inputs 4 layer .. 4 layer + 3, in that order.
+  /// own scratch. `visit` sees inputs 4 layer .. 4 layer + 3, in that order; with `last` 0..3 the
+  /// walk ends behind that one, and x is left half way.
   void forward(const BlockContext& context, float* x, BlockScratch& scratch,
-               const InputVisitor& visit) const;
+               const InputVisitor& visit, int64_t last = 4) const;
+
+  /// What the block adds to the stream in answer to x, the input that site 0..3 (qkv, o, gate_up,
+  /// down) reads [length][columns]: out [length][hidden].
+  void respond(const BlockContext& context, int64_t site, const float* x, BlockScratch& scratch,
+               float* out) const;
+
+  /// Puts w [rows][columns] in the place of the weight of that role.
+  void replace(Role role, const float* w);
 
  private:
   struct Linear {
@@ -58,6 +67,9 @@ class Block {
   };
   /// y [length][rows of the weight]
   static void apply(const Linear& linear, const BlockContext& context, const float* x, float* y);
+  Linear& linear_of(Role role);
+  void attention(const BlockContext& context, const float* x, BlockScratch& scratch) const;
+  void gated(const BlockContext& context, const float* x, BlockScratch& scratch) const;
   void attend(const BlockContext& context, BlockScratch& scratch) const;
   void place(const BlockContext& context, float* heads, int64_t count,
              const std::vector<float>& norm) const;

@@ -57,6 +57,17 @@ Result<void> check(const CalibrationOptions& o) {
 
 }  // namespace
 
+CalibrationTokens CalibrationTokens::thinned(int64_t count) const {
+  CalibrationTokens out = *this;
+  out.windows = std::clamp<int64_t>(count, 1, windows);
+  out.ids.clear();
+  for (int64_t w = 0; w < out.windows; w++) {
+    const auto from = window(w * windows / out.windows);
+    out.ids.insert(out.ids.end(), from.begin(), from.end());
+  }
+  return out;
+}
+
 Result<void> parse_lines(const std::string& words, CalibrationOptions* options) {
   int used = 0;
   if (words.size() > 7 ||

@@ -40,6 +40,8 @@ struct CalibrationTokens {
   std::span<const int32_t> window(int64_t index) const {
     return std::span(ids).subspan(static_cast<size_t>(index * length), static_cast<size_t>(length));
   }
+  /// So many of its windows, at least one and at most all, spread evenly.
+  CalibrationTokens thinned(int64_t count) const;
 };
 
 /// "0:60" -> 0 and 60. Errors: usage.

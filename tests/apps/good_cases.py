@@ -198,7 +198,7 @@ class Options(Case):
                                ("--grid", "ternary", "--planes", "bit"): ["planes=bit", "ternary"],
                                ("--planes", "bit", "--group", "16"): ["group 16"],
                                ("--grid", "nf4", "--group", "50"): ["group 50"],
-                               ("--grid", "nf4", "--method", "none"): ["--grid", "--method rtn"],
+                               ("--grid", "nf4", "--method", "none"): ["--grid", "needs a method that rounds"],
                                ("--head", "grid=e9m9"): ["grid=e9m9"],
                                ("--rule", "up_proj=grid=nope"): ["up_proj=grid=nope"]}.items():
             with self.subTest(options=options):

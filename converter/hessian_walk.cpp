@@ -1,0 +1,106 @@
+#include "converter/hessian_walk.hpp"
+
+#include "converter/calibration/steps.hpp"
+
+namespace sqf {
+
+Result<std::unique_ptr<HessianWalk>> HessianWalk::create(const SourceModel& source,
+                                                         const Plan& plan,
+                                                         std::span<const InputChoice> choices,
+                                                         const CalibrationTokens& tokens,
+                                                         const HessianOptions& options) {
+  std::unique_ptr<HessianWalk> walk(new HessianWalk(source, plan, choices, tokens, options));
+  auto windows = Windows::embed(source, walk->context_, tokens, options.threads);
+  if (!windows) return windows.error();
+  walk->windows_ = std::move(*windows);
+  return walk;
+}
+
+/// Takes the streams through the block that was, and reads the next one.
+Result<void> HessianWalk::enter(int64_t layer) {
+  while (layer_ < layer) {
+    if (block_) {
+      const auto step = [&](BlockScratch& s, int64_t, float* x, const InputVisitor& visit) {
+        block_->forward(context_, x, s, visit);
+      };
+      const auto ask = [&](int64_t) { return !options_.go_on || options_.go_on(); };
+      if (auto r = windows_->run(step, {}, ask); !r) return r.error();
+      block_.reset();
+    }
+    layer_++;
+    if (layer_ == plan_.description.layers) return {};
+    auto block = Block::read(source_, context_, layer_);
+    if (!block) return block.error();
+    block_ = std::move(*block);
+  }
+  return {};
+}
+
+Result<std::vector<double>> HessianWalk::gram(int64_t input) {
+  const ModelDescription& d = plan_.description;
+  const int64_t columns = plan_.inputs[static_cast<size_t>(input)].columns, site = input % 4;
+  std::vector<float> norm;
+  if (layer_ == d.layers) {
+    auto read = read_final_norm(source_, d);
+    if (!read) return read.error();
+    norm = std::move(*read);
+  }
+  const auto step = [&](BlockScratch& s, int64_t, float* x, const InputVisitor& visit) {
+    if (norm.empty()) {
+      // The walk goes on from here once all readers are rounded: it leaves the stream alone.
+      std::vector<float> copy(x, x + context_.length * d.hidden_size);
+      block_->forward(context_, copy.data(), s, visit, site);
+      return;
+    }
+    for (int64_t t = 0; t < context_.length; t++)
+      norm_step(x + t * d.hidden_size, norm.data(), d.hidden_size, d.norm_epsilon,
+                s.normed.data() + t * d.hidden_size);
+    visit(input, s.normed.data(), context_.length, d.hidden_size);
+  };
+  const auto ask = [&](int64_t) { return !options_.go_on || options_.go_on(); };
+  auto sums = windows_->run(step, {input, {columns}, true}, ask);
+  if (!sums) return sums.error();
+  std::vector<double> gram = std::move((*sums)[0].gram);
+  const std::vector<float>& smooth = choices_[static_cast<size_t>(input)].smooth;
+  if (smooth.empty()) return gram;
+  for (size_t i = 0; i < smooth.size(); i++)
+    for (size_t j = 0; j < smooth.size(); j++)
+      gram[i * smooth.size() + j] /=
+          static_cast<double>(smooth[i]) * static_cast<double>(smooth[j]);
+  return gram;
+}
+
+Result<const GptqInput*> HessianWalk::input(int64_t input) {
+  if (input == known_) return &factor_;
+  if (auto r = enter(input / 4); !r) return r.error();
+  auto sums = gram(input);
+  if (!sums) return sums.error();
+  const InputPlan& in = plan_.inputs[static_cast<size_t>(input)];
+  const std::vector<uint32_t>& outliers = choices_[static_cast<size_t>(input)].outliers;
+  GptqOptions options = options_.gptq;
+  // The residue is to end up in the columns that are not rounded.
+  if (!outliers.empty()) options.order = GptqOrder::ascending;
+  auto factor = gptq_input(std::move(*sums), in.columns, outliers, options);
+  if (!factor)
+    return Error{factor.error().code,
+                 "layer " + std::to_string(in.layer) + ", " +
+                     (in.site != nullptr ? in.site->name : "head") + ": " + factor.error().message,
+                 0};
+  factor_ = std::move(*factor);
+  known_ = input;
+  return &factor_;
+}
+
+Result<void> HessianWalk::put(const TensorPlan& tensor, const TensorFold& fold,
+                              std::span<const uint32_t> outliers, const EncodedTensor& encoded) {
+  if (!options_.behind_rounded || tensor.spec.input < 0 || tensor.spec.layer < 0) return {};
+  if (auto r = enter(tensor.spec.layer); !r) return r;
+  const int64_t rows = tensor.spec.rows, columns = tensor.spec.columns;
+  weight_.resize(static_cast<size_t>(rows * columns));
+  decode_tensor(tensor, outliers, encoded, weight_.data());
+  unfold(fold, rows, columns, weight_.data());
+  block_->replace(tensor.spec.role, weight_.data());
+  return {};
+}
+
+}  // namespace sqf

@@ -1,0 +1,64 @@
+#pragma once
+// The Hessians that GPTQ rounds by, gathered layer by layer in step with the conversion: behind the
+// weights that were rounded before (or the source's own), on calibration windows. One block and
+// the windows' streams are in memory, and one Gram matrix.
+
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "converter/calibration/windows.hpp"
+#include "converter/input_choices.hpp"
+#include "converter/methods/gptq.hpp"
+#include "converter/tensor_job.hpp"
+
+namespace sqf {
+
+struct HessianOptions {
+  int threads = 1;
+  bool behind_rounded = true;   ///< false: behind the source's own weights
+  GptqOptions gptq;             ///< the order is that of inputs without outliers
+  std::function<bool()> go_on;  ///< asked on the caller's thread between windows
+};
+
+class HessianWalk {
+ public:
+  /// All arguments must outlive this. Errors: as Windows::embed.
+  static Result<std::unique_ptr<HessianWalk>> create(const SourceModel& source, const Plan& plan,
+                                                     std::span<const InputChoice> choices,
+                                                     const CalibrationTokens& tokens,
+                                                     const HessianOptions& options);
+
+  /// For the readers of one input, in its folded coordinates; valid until the next call. Inputs are
+  /// asked for in ascending order, tensors before them were put. Errors: malformed, interrupted.
+  Result<const GptqInput*> input(int64_t input);
+
+  /// A tensor of the current layer as it was rounded.
+  Result<void> put(const TensorPlan& tensor, const TensorFold& fold,
+                   std::span<const uint32_t> outliers, const EncodedTensor& encoded);
+
+ private:
+  HessianWalk(const SourceModel& source, const Plan& plan, std::span<const InputChoice> choices,
+              const CalibrationTokens& tokens, const HessianOptions& options)
+      : source_(source),
+        plan_(plan),
+        choices_(choices),
+        options_(options),
+        context_(plan.description, tokens.length) {}
+  Result<void> enter(int64_t layer);
+  Result<std::vector<double>> gram(int64_t input);
+
+  const SourceModel& source_;
+  const Plan& plan_;
+  std::span<const InputChoice> choices_;
+  const HessianOptions& options_;
+  const BlockContext context_;
+  std::optional<Windows> windows_;
+  std::optional<Block> block_;
+  int64_t layer_ = -1;  ///< that block_ is of; the count of layers: the head
+  int64_t known_ = -1;  ///< the input that factor_ is of
+  GptqInput factor_;
+  std::vector<float> weight_;
+};
+
+}  // namespace sqf
