@@ -276,4 +276,27 @@ Result<std::vector<float>> read_final_norm(const SourceModel& source, const Mode
   return read_vector(source, "model.norm.weight", d.hidden_size);
 }
 
+Result<OutputHead> OutputHead::read(const SourceModel& source, const ModelDescription& d) {
+  OutputHead head;
+  head.epsilon_ = d.norm_epsilon;
+  auto norm = read_final_norm(source, d);
+  if (!norm) return norm.error();
+  head.norm_ = std::move(*norm);
+  TensorSpec spec = {};
+  spec.name = d.tied ? "model.embed_tokens.weight" : "lm_head.weight";
+  spec.rows = d.vocab_size;
+  spec.columns = d.hidden_size;
+  auto weight = read_matrix(source, spec);
+  if (!weight) return weight.error();
+  head.weight_ = std::move(*weight);
+  return head;
+}
+
+void OutputHead::forward(float* x, int64_t tokens, float* logits) const {
+  const int64_t hidden = weight_.k, vocab = weight_.n;
+  for (int64_t t = 0; t < tokens; t++)
+    norm_step(x + t * hidden, norm_.data(), hidden, epsilon_, x + t * hidden);
+  multiply({{x, hidden, 1}, tokens, weight_, hidden, vocab, logits, vocab});
+}
+
 }  // namespace sqf

@@ -88,4 +88,20 @@ Result<void> embed_tokens(const SourceModel& source, const ModelDescription& des
 Result<std::vector<float>> read_final_norm(const SourceModel& source,
                                            const ModelDescription& description);
 
+/// What turns the residual stream into logits. Immutable once read.
+class OutputHead {
+ public:
+  /// Errors: malformed, with the tensor's name.
+  static Result<OutputHead> read(const SourceModel& source, const ModelDescription& description);
+
+  /// logits [tokens][vocab] of x [tokens][hidden], which is normed in place. Safe from several
+  /// threads on different tokens.
+  void forward(float* x, int64_t tokens, float* logits) const;
+
+ private:
+  Panels weight_;
+  std::vector<float> norm_;
+  float epsilon_ = 0;
+};
+
 }  // namespace sqf

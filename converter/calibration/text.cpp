@@ -47,11 +47,11 @@ std::string_view chosen_lines(std::string_view text, CalibrationText* about) {
 
 Result<void> check(const CalibrationOptions& o) {
   if (o.first_percent < 0 || o.last_percent > 100 || o.first_percent >= o.last_percent)
-    return usage_error("calibration lines " + std::to_string(o.first_percent) + ":" +
+    return usage_error(o.purpose + " lines " + std::to_string(o.first_percent) + ":" +
                        std::to_string(o.last_percent) + ": expected e.g. 0:60, in per cent");
   if (o.length < 1 || o.tokens < o.length)
-    return usage_error(std::to_string(o.tokens) + " calibration tokens are less than a window of " +
-                       std::to_string(o.length));
+    return usage_error(std::to_string(o.tokens) + " " + o.purpose +
+                       " tokens are less than a window of " + std::to_string(o.length));
   return {};
 }
 
@@ -84,12 +84,12 @@ Result<CalibrationTokens> calibration_tokens(const std::string& tokenizer_json,
                                              const std::string& text, const std::string& name,
                                              const CalibrationOptions& options) {
   if (auto r = check(options); !r) return r.error();
-  const std::string where = "calibration text " + in_quotes(name);
+  const std::string where = options.purpose + " text " + in_quotes(name);
   if (text.empty()) return usage_error(where + " is empty");
   if (const auto at = find_invalid_utf8(text))
     return malformed(where + " is not UTF-8 at byte " + std::to_string(*at));
   if (tokenizer_json.empty())
-    return usage_error("the model has no tokenizer.json, which calibration needs");
+    return usage_error("the model has no tokenizer.json, which " + options.purpose + " needs");
   auto tokenizer = Tokenizer::from_json(tokenizer_json);
   if (!tokenizer) return tokenizer.error();
 

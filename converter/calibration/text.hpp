@@ -19,6 +19,7 @@ struct CalibrationOptions {
   int64_t length = 512;    ///< tokens of a window
   int64_t tokens = 32768;  ///< in all, as whole windows; fewer where the text has fewer
   int first_percent = 0, last_percent = 100;  ///< of the lines
+  std::string purpose = "calibration";        ///< what errors call the text
 };
 
 /// Where the tokens come from.
