@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "apps/perplexity.hpp"
 #include "apps/report.hpp"
 #include "apps/sqrun.hpp"
 #include "runtime/text_model.hpp"
@@ -48,12 +49,9 @@ Result<std::vector<double>> score(const Arguments& a, TextModel& model,
   for (int64_t w = 0; w < count; w++) {
     const auto window =
         tokens.subspan(static_cast<size_t>(w * a.window), static_cast<size_t>(a.window));
-    model.engine().rewind(0);
-    if (auto r = model.engine().forward(window, LogitsOf::all_tokens); !r) return r.error();
-    double sum = 0;
-    for (int64_t i = 1; i < a.window; i++)
-      sum -= log_probability(model.engine().logits(i - 1), window[static_cast<size_t>(i)]);
-    means.push_back(sum / static_cast<double>(a.window - 1));
+    auto nll = window_nll(model.engine(), window);
+    if (!nll) return nll.error();
+    means.push_back(*nll);
     bar.show(static_cast<uint64_t>(w + 1), static_cast<uint64_t>(count), "windows");
     if (interrupted()) return Error{Code::interrupted, "stopped", 0};
   }
@@ -78,14 +76,7 @@ Result<void> run(Arguments& a) {
                        std::to_string(available) + " windows of " + std::to_string(a.window));
   auto means = score(a, *model, std::span(*tokens).first(static_cast<size_t>(windows * a.window)));
   if (!means) return means.error();
-  double sum = 0, squares = 0;
-  for (double m : *means) sum += m;
-  const double nll = sum / static_cast<double>(windows);
-  for (double m : *means) squares += (m - nll) * (m - nll);
-  const double error =
-      windows > 1
-          ? std::sqrt(squares / static_cast<double>(windows - 1) / static_cast<double>(windows))
-          : 0;
+  const auto [nll, error] = window_mean(*means);
   if (a.json)
     std::printf("%s\n", Json{{"perplexity", std::exp(nll)},
                              {"nll", nll},
