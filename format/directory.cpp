@@ -7,15 +7,16 @@
 namespace sqf {
 namespace {
 
-constexpr uint64_t round_up(uint64_t value, uint64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
+/// Where the array behind one of so many bytes starts.
+constexpr uint64_t padded(uint64_t bytes) {
+  return (bytes + 7) / 8 * 8;
 }
 
 template <typename T>
 void put(std::vector<std::byte>& out, const T* records, size_t count) {
   const auto* bytes = reinterpret_cast<const std::byte*>(records);
   out.insert(out.end(), bytes, bytes + count * sizeof(T));
-  out.resize(round_up(out.size(), 8));
+  out.resize(padded(out.size()));
 }
 
 /// Copies `count` records from `at` on; the caller has checked that they are there.
@@ -24,7 +25,7 @@ void take(std::span<const std::byte> section, uint64_t& at, uint32_t count, std:
   // TDIR is copied to aligned memory, and every array in it starts at a multiple of 8.
   const auto* first = reinterpret_cast<const T*>(section.data() + at);
   out.assign(first, first + count);
-  at += round_up(count * sizeof(T), 8);
+  at += padded(count * sizeof(T));
 }
 
 }  // namespace
@@ -65,12 +66,11 @@ Result<Directory> parse_directory(std::span<const std::byte> section) {
       h.component_size != sizeof(ComponentRecord))
     return broken(Rule::directory_size, "a record size differs from version 1's");
   // Counts are 32-bit and records small: the sum cannot wrap 64 bits.
-  const uint64_t expected = sizeof h + round_up(h.encoding_count * sizeof(EncodingRecord), 8) +
-                            round_up(h.input_count * sizeof(InputRecord), 8) +
-                            round_up(h.tensor_count * sizeof(TensorRecord), 8) +
-                            round_up(h.part_count * sizeof(PartRecord), 8) +
-                            round_up(h.component_count * sizeof(ComponentRecord), 8) +
-                            round_up(h.name_bytes, 8);
+  const uint64_t expected =
+      sizeof h + padded(h.encoding_count * sizeof(EncodingRecord)) +
+      padded(h.input_count * sizeof(InputRecord)) + padded(h.tensor_count * sizeof(TensorRecord)) +
+      padded(h.part_count * sizeof(PartRecord)) +
+      padded(h.component_count * sizeof(ComponentRecord)) + padded(h.name_bytes);
   if (expected != section.size())
     return broken(Rule::directory_size, "counts imply " + std::to_string(expected) +
                                             " bytes, the section has " +

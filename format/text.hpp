@@ -3,6 +3,7 @@
 // Checking it, walking over it, and showing text from outside in a message without control
 // characters reaching a terminal.
 
+#include <concepts>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -34,6 +35,10 @@ char32_t next_char(std::string_view text, size_t& at);
 char32_t previous_char(std::string_view text, size_t& at);
 
 void append_utf8(std::string& out, char32_t code);
+
+std::string decimal(std::integral auto value) {
+  return std::to_string(value);
+}
 
 /// `text` in double quotes; control characters and bytes that are not UTF-8 as \xNN, quotes and
 /// backslashes behind a backslash, cut after 80 bytes with "...".

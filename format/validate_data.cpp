@@ -8,10 +8,6 @@
 namespace sqf {
 namespace {
 
-std::string text(uint64_t value) {
-  return std::to_string(value);
-}
-
 /// The name of the tensor that a component belongs to; empty for an input's. Linear: only for
 /// messages.
 std::string_view owner(const Directory& d, uint32_t component) {
@@ -52,9 +48,9 @@ class Pass {
       const uint64_t length = std::min(chunk, data.size() - i * chunk);
       const uint64_t offset = head_.data_begin() + i * chunk;
       if (hash_bytes(data.subspan(i * chunk, length)) != expected)
-        findings_.add(
-            broken(Rule::leaf_hash, "chunk " + text(i) + ", bytes from " + text(offset) + " on")
-                .at(offset));
+        findings_.add(broken(Rule::leaf_hash,
+                             "chunk " + decimal(i) + ", bytes from " + decimal(offset) + " on")
+                          .at(offset));
       if (!go_on((i + 1) * chunk / 2)) return false;
     }
     return true;
@@ -71,13 +67,13 @@ class Pass {
         return false;
       }();
       if (nonzero) {
-        findings_.add(
-            broken(Rule::data_padding, "before component " + text(i) + ", from byte " + text(end))
-                .at(end));
+        findings_.add(broken(Rule::data_padding,
+                             "before component " + decimal(i) + ", from byte " + decimal(end))
+                          .at(end));
       } else if (hash_bytes(file_.subspan(c.offset, c.size)) != c.hash) {
         const std::string_view name = owner(d, i);
         findings_.add(broken(Rule::component_hash,
-                             "component " + text(i) +
+                             "component " + decimal(i) +
                                  (name.empty() ? " of an input" : " of " + in_quotes(name)))
                           .at(c.offset)
                           .of(name));

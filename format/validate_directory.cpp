@@ -20,10 +20,6 @@ bool all_zero(const uint32_t (&fields)[N]) {
   return true;
 }
 
-std::string text(uint64_t value) {
-  return std::to_string(value);
-}
-
 class DirectoryCheck {
  public:
   DirectoryCheck(const Directory& directory, uint64_t data_begin, uint64_t data_end, uint64_t align)
@@ -36,7 +32,7 @@ class DirectoryCheck {
     used_inputs_.assign(d_.inputs.size(), false);
     for (uint32_t i = 0; i < d_.encodings.size() && !findings.full(); i++)
       if (auto problem = encoding_problem(d_.encodings[i]))
-        findings.add(broken(Rule::encoding_record, "encoding " + text(i) + ": " + *problem));
+        findings.add(broken(Rule::encoding_record, "encoding " + decimal(i) + ": " + *problem));
     if (!findings.empty()) return;
     for (uint32_t i = 0; i < d_.inputs.size() && !findings.full(); i++) findings.add(input(i));
     if (!findings.empty()) return;
@@ -51,7 +47,8 @@ class DirectoryCheck {
     tensor_ = nullptr;
     if (!findings.empty()) return;
     if (next_part != d_.parts.size())
-      findings.add(broken(Rule::unreferenced, "part " + text(next_part) + " belongs to no tensor"));
+      findings.add(
+          broken(Rule::unreferenced, "part " + decimal(next_part) + " belongs to no tensor"));
     findings.add(places());
     everything_used(findings);
   }
@@ -59,16 +56,16 @@ class DirectoryCheck {
  private:
   /// The record being checked, for messages: built only when there is something to say.
   std::string where() const {
-    return tensor_ != nullptr ? in_quotes(d_.name(*tensor_)) : "input " + text(input_);
+    return tensor_ != nullptr ? in_quotes(d_.name(*tensor_)) : "input " + decimal(input_);
   }
 
   /// Component `index` is used here as `what`, and must look like `shape`.
   Result<void> use(uint32_t index, const ComponentShape& shape, const char* what) {
     const auto bad = [&](Rule rule, const std::string& why) {
-      return broken(rule, where() + " " + what + ": component " + text(index) + why);
+      return broken(rule, where() + " " + what + ": component " + decimal(index) + why);
     };
     if (index >= d_.components.size())
-      return bad(Rule::component_index, " of " + text(d_.components.size()));
+      return bad(Rule::component_index, " of " + decimal(d_.components.size()));
     if (used_components_[index]) return bad(Rule::component_index, " is used twice");
     used_components_[index] = true;
     const ComponentRecord& c = d_.components[index];
@@ -80,17 +77,18 @@ class DirectoryCheck {
           .at(c.offset)
           .values(element_name(shape.element), element_name(c.element));
     if (c.rows != shape.rows || c.cols != shape.cols)
-      return bad(Rule::component_shape, " is [" + text(c.rows) + ", " + text(c.cols) +
-                                            "], expected [" + text(shape.rows) + ", " +
-                                            text(shape.cols) + "]")
+      return bad(Rule::component_shape, " is [" + decimal(c.rows) + ", " + decimal(c.cols) +
+                                            "], expected [" + decimal(shape.rows) + ", " +
+                                            decimal(shape.cols) + "]")
           .at(c.offset)
-          .values("[" + text(shape.rows) + ", " + text(shape.cols) + "]",
-                  "[" + text(c.rows) + ", " + text(c.cols) + "]");
+          .values("[" + decimal(shape.rows) + ", " + decimal(shape.cols) + "]",
+                  "[" + decimal(c.rows) + ", " + decimal(c.cols) + "]");
     const uint64_t size = component_bytes(shape);
     if (c.size != size)
-      return bad(Rule::component_shape, " has " + text(c.size) + " bytes, expected " + text(size))
+      return bad(Rule::component_shape,
+                 " has " + decimal(c.size) + " bytes, expected " + decimal(size))
           .at(c.offset)
-          .values(text(size), text(c.size));
+          .values(decimal(size), decimal(c.size));
     return {};
   }
 
@@ -108,11 +106,11 @@ class DirectoryCheck {
         return broken(Rule::directory_reserved, "unused column set of " + where());
       if (in.sets[s].reserved != 0) return broken(Rule::directory_reserved, where());
     }
-    if (in.columns == 0 || in.columns > kMaxDim) return bad(text(in.columns) + " columns");
+    if (in.columns == 0 || in.columns > kMaxDim) return bad(decimal(in.columns) + " columns");
     if (in.smooth_state > SmoothState::apply) return bad("unknown smoothing state");
     if ((in.smooth_state == SmoothState::none) != (in.smooth == kNone))
       return bad("smoothing state and vector disagree");
-    if (in.set_count > kMaxColumnSets) return bad(text(in.set_count) + " column sets");
+    if (in.set_count > kMaxColumnSets) return bad(decimal(in.set_count) + " column sets");
     uint64_t covered = 0;
     int rests = 0;
     for (uint32_t s = 0; s < std::min<uint32_t>(in.set_count, kMaxColumnSets); s++) {
@@ -121,7 +119,8 @@ class DirectoryCheck {
       rests += in.sets[s].kind == ColumnKind::rest;
     }
     if (covered != in.columns || rests > 1)
-      return bad("its column sets cover " + text(covered) + " of " + text(in.columns) + " columns");
+      return bad("its column sets cover " + decimal(covered) + " of " + decimal(in.columns) +
+                 " columns");
     if (in.smooth != kNone)
       if (auto r =
               use(in.smooth, {Element::f32, Packing::vector, 1, in.columns}, "smoothing vector");
@@ -140,7 +139,7 @@ class DirectoryCheck {
   Result<void> column_set(const InputRecord& in, const ColumnSetRecord& set, const Bad& bad) {
     if (set.kind < ColumnKind::all || set.kind > ColumnKind::rest)
       return bad("unknown column kind");
-    if (set.count == 0 || set.count > in.columns) return bad("a set of " + text(set.count));
+    if (set.count == 0 || set.count > in.columns) return bad("a set of " + decimal(set.count));
     if (set.kind == ColumnKind::all && in.set_count != 1) return bad("all columns and another set");
     if ((set.kind == ColumnKind::list) != (set.columns != kNone))
       return bad("column kind and list disagree");
@@ -151,7 +150,7 @@ class DirectoryCheck {
           return bad("fields of a quantizer that is not there");
         break;
       case QuantizerKind::integer:
-        if (set.bits < 2 || set.bits > 8) return bad(text(set.bits) + "-bit activations");
+        if (set.bits < 2 || set.bits > 8) return bad(decimal(set.bits) + "-bit activations");
         break;
       case QuantizerKind::minifloat:
         if (set.bits != 0 || set.exponent_bits < 1 || set.exponent_bits + set.mantissa_bits > 7 ||
@@ -180,13 +179,13 @@ class DirectoryCheck {
           next + t.name_size > d_.names.size())
         // Where one name starts says where the next does: what follows cannot be judged.
         return findings.add(
-            broken(Rule::tensor_name, "tensor " + text(i) + ": name of " + text(t.name_size) +
-                                          " bytes at " + text(t.name_offset) +
-                                          " of the pool, expected at " + text(next)));
+            broken(Rule::tensor_name, "tensor " + decimal(i) + ": name of " + decimal(t.name_size) +
+                                          " bytes at " + decimal(t.name_offset) +
+                                          " of the pool, expected at " + decimal(next)));
       next += t.name_size;
       const std::string_view name = d_.name(t);
       if (auto why = name_problem(name))
-        findings.add(broken(Rule::tensor_name, "tensor " + text(i) + ": " + why));
+        findings.add(broken(Rule::tensor_name, "tensor " + decimal(i) + ": " + why));
       else if (i > 0 && name <= previous)
         findings.add(
             broken(Rule::tensor_order, in_quotes(name) + " after " + in_quotes(previous)).of(name));
@@ -194,7 +193,7 @@ class DirectoryCheck {
     }
     if (findings.empty() && next != d_.names.size())
       findings.add(broken(Rule::unreferenced,
-                          "name pool has " + text(d_.names.size() - next) + " more bytes"));
+                          "name pool has " + decimal(d_.names.size() - next) + " more bytes"));
   }
 
   static const char* name_problem(std::string_view name) {
@@ -208,15 +207,15 @@ class DirectoryCheck {
     const auto bad = [&](const std::string& why) {
       return broken(Rule::tensor_shape, where() + ": " + why);
     };
-    if (t.rank < 1 || t.rank > kMaxRank) return bad("rank " + text(t.rank));
+    if (t.rank < 1 || t.rank > kMaxRank) return bad("rank " + decimal(t.rank));
     uint64_t elements = 1;
     for (size_t i = 0; i < kMaxRank; i++) {
       const uint64_t dim = t.shape[i];
       if (i >= t.rank) {
-        if (dim != 0) return bad("unused dimension is " + text(dim));
+        if (dim != 0) return bad("unused dimension is " + decimal(dim));
         continue;
       }
-      if (dim == 0) return bad("dimension " + text(i) + " is zero");
+      if (dim == 0) return bad("dimension " + decimal(i) + " is zero");
       if (dim > kMaxElements / elements) return bad("more than 2^46 elements");
       elements *= dim;
     }
@@ -232,17 +231,17 @@ class DirectoryCheck {
     if (t.flags != 0 || !all_zero(t.reserved)) return broken(Rule::directory_reserved, where());
     const MatrixShape m = matrix_shape(t);
     if (t.input != kNone) {
-      if (t.input >= d_.inputs.size()) return bad("input record " + text(t.input));
+      if (t.input >= d_.inputs.size()) return bad("input record " + decimal(t.input));
       used_inputs_[t.input] = true;
       if (d_.inputs[t.input].columns != m.columns)
-        return bad("reads " + text(m.columns) + " columns, its input has " +
-                   text(d_.inputs[t.input].columns));
+        return bad("reads " + decimal(m.columns) + " columns, its input has " +
+                   decimal(d_.inputs[t.input].columns));
     }
     constexpr uint32_t kMaxParts = 16;
     if (t.part_first != next_part || t.part_count > kMaxParts ||
         t.part_count > d_.parts.size() - next_part)
-      return bad("parts " + text(t.part_first) + " and " + text(t.part_count) + " on, expected " +
-                 text(next_part));
+      return bad("parts " + decimal(t.part_first) + " and " + decimal(t.part_count) +
+                 " on, expected " + decimal(next_part));
     next_part += t.part_count;
     if (t.input == kNone && t.part_count != 1) return bad("several parts without an input record");
     for (uint32_t p = t.part_first; p < next_part; p++)
@@ -274,7 +273,7 @@ class DirectoryCheck {
         if (index != kNone) return bad("a component without a rank");
       return {};
     }
-    if (t.rank_pair > m.columns || t.rank_pair > m.rows) return bad("rank " + text(t.rank_pair));
+    if (t.rank_pair > m.columns || t.rank_pair > m.rows) return bad("rank " + decimal(t.rank_pair));
     if (t.low_rank_a == kNone || t.low_rank_b == kNone) return bad("a factor missing");
     const bool scaled = t.low_rank_a_scales != kNone;
     if ((t.low_rank_b_scales != kNone) != scaled) return bad("scales of one factor alone");
@@ -298,11 +297,12 @@ class DirectoryCheck {
       return broken(Rule::part_record, where() + ": " + why);
     };
     if (p.reserved != 0) return broken(Rule::directory_reserved, where());
-    if (p.encoding >= d_.encodings.size()) return bad("encoding " + text(p.encoding));
+    if (p.encoding >= d_.encodings.size()) return bad("encoding " + decimal(p.encoding));
     used_encodings_[p.encoding] = true;
     const EncodingRecord& e = d_.encodings[p.encoding];
     const uint32_t sets = t.input == kNone ? 1 : d_.inputs[t.input].set_count;
-    if (p.column_set >= sets) return bad("column set " + text(p.column_set) + " of " + text(sets));
+    if (p.column_set >= sets)
+      return bad("column set " + decimal(p.column_set) + " of " + decimal(sets));
     const auto planes = static_cast<size_t>(e.grid == Grid::real ? 1 : e.plane_count);
     for (size_t i = planes; i < kMaxPlanes; i++)
       if (p.planes[i] != kNone) return bad("a component for a plane that its encoding lacks");
@@ -330,18 +330,19 @@ class DirectoryCheck {
     for (uint32_t i = 0; i < d_.components.size(); i++) {
       const ComponentRecord& c = d_.components[i];
       if (c.reserved_a != 0 || c.reserved_b[0] != 0 || c.reserved_b[1] != 0)
-        return broken(Rule::directory_reserved, "component " + text(i));
+        return broken(Rule::directory_reserved, "component " + decimal(i));
       next = (next + align_ - 1) / align_ * align_;
       // Nothing that goes beyond DATA is added up: the sum could wrap.
       if (c.offset != next || c.size > data_end_ - std::min(next, data_end_))
-        return broken(Rule::component_place, "component " + text(i) + " at " + text(c.offset) +
-                                                 " with " + text(c.size) + " bytes, expected at " +
-                                                 text(next) + " in DATA up to " + text(data_end_));
+        return broken(Rule::component_place, "component " + decimal(i) + " at " +
+                                                 decimal(c.offset) + " with " + decimal(c.size) +
+                                                 " bytes, expected at " + decimal(next) +
+                                                 " in DATA up to " + decimal(data_end_));
       next += c.size;
     }
     if (next != data_end_)
       return broken(Rule::component_place,
-                    "components end at " + text(next) + ", DATA at " + text(data_end_));
+                    "components end at " + decimal(next) + ", DATA at " + decimal(data_end_));
     return {};
   }
 
@@ -352,11 +353,11 @@ class DirectoryCheck {
       return used.size();
     };
     if (size_t i = unused(used_components_); i < used_components_.size())
-      findings.add(broken(Rule::unreferenced, "component " + text(i)));
+      findings.add(broken(Rule::unreferenced, "component " + decimal(i)));
     if (size_t i = unused(used_encodings_); i < used_encodings_.size())
-      findings.add(broken(Rule::unreferenced, "encoding " + text(i)));
+      findings.add(broken(Rule::unreferenced, "encoding " + decimal(i)));
     if (size_t i = unused(used_inputs_); i < used_inputs_.size())
-      findings.add(broken(Rule::unreferenced, "input " + text(i)));
+      findings.add(broken(Rule::unreferenced, "input " + decimal(i)));
   }
 
   const Directory& d_;

@@ -7,44 +7,13 @@
 
 #include "format/hash.hpp"
 #include "format/rules.hpp"
+#include "format/section_rules.hpp"
 #include "format/test_vectors.hpp"
 #include "format/text.hpp"
 #include "format/zstd.hpp"
 
 namespace sqf {
 namespace {
-
-/// What the format says of each kind of section.
-struct KindRules {
-  SectionKind kind;
-  uint64_t limit;     ///< bytes, stored and raw
-  bool required;      ///< there must be one, and it must be flagged critical
-  bool compressible;  ///< may be a zstd frame
-  bool text;          ///< must be UTF-8; META is checked as JSON instead
-};
-constexpr KindRules kKinds[] = {
-    {SectionKind::meta, kMaxMetaBytes, true, true, false},
-    {SectionKind::tdir, kMaxHeadBytes, true, false, false},
-    {SectionKind::encv, kMaxHeadBytes, false, false, false},
-    {SectionKind::tokn, kMaxTokenizerBytes, false, true, true},
-    {SectionKind::tokb, kMaxTokenizerBytes, false, false, false},
-    {SectionKind::tmpl, kMaxTextBytes, false, true, true},
-    {SectionKind::calb, kMaxMetaBytes, false, true, true},
-    {SectionKind::licn, 16 * kMaxTextBytes, false, true, true},
-    {SectionKind::chks, kMaxHeadBytes, true, false, false},
-    {SectionKind::data, kMaxFileBytes, true, false, false},
-};
-constexpr KindRules kUnknownKind = {SectionKind{}, kMaxHeadBytes, false, false, false};
-
-const KindRules& rules_of(SectionKind kind) {
-  const auto* found = std::find_if(std::begin(kKinds), std::end(kKinds),
-                                   [&](const KindRules& r) { return r.kind == kind; });
-  return found == std::end(kKinds) ? kUnknownKind : *found;
-}
-
-std::string text(uint64_t value) {
-  return std::to_string(value);
-}
 
 std::string hex(uint64_t value) {
   constexpr char kDigits[] = "0123456789abcdef";
@@ -79,7 +48,7 @@ Result<void> check_identity(std::span<const std::byte> file, const Header& h) {
       std::memcmp(file.data(), kStripped.data(), 4) != 0)
     return broken(Rule::foreign_format, std::string("this is ") + foreign_name(file)).at(0);
   if (file.size() < sizeof(Header))
-    return broken(Rule::too_short, "it has " + text(file.size()) + " bytes");
+    return broken(Rule::too_short, "it has " + decimal(file.size()) + " bytes");
   if (h.magic != kMagic)
     return broken(Rule::mangled_magic, "it went through a text mode or a 7-bit channel").at(0);
   if (h.complete != kComplete)
@@ -91,9 +60,9 @@ Result<void> check_identity(std::span<const std::byte> file, const Header& h) {
         .at(0)
         .values(hex(h.header_hash), hex(hash));
   if (h.major != kMajor)
-    return broken(Rule::major_version, "version " + text(h.major) + "." + text(h.minor) +
-                                           ", this reader knows " + text(kMajor))
-        .values(text(kMajor), text(h.major));
+    return broken(Rule::major_version, "version " + decimal(h.major) + "." + decimal(h.minor) +
+                                           ", this reader knows " + decimal(kMajor))
+        .values(decimal(kMajor), decimal(h.major));
   if (const uint64_t unknown = h.feature_incompat & ~kKnownIncompat; unknown != 0)
     return broken(Rule::unknown_incompat, "bits " + hex(unknown));
   return {};
@@ -117,9 +86,10 @@ Result<void> check_fields(const Header& h) {
   };
   for (const Field& f : fields)
     if (f.value < f.low || f.value > f.high)
-      return broken(Rule::header_field, std::string(f.name) + " is " + text(f.value))
+      return broken(Rule::header_field, std::string(f.name) + " is " + decimal(f.value))
           .at(f.offset)
-          .values(f.low == f.high ? text(f.low) : text(f.low) + ".." + text(f.high), text(f.value));
+          .values(f.low == f.high ? decimal(f.low) : decimal(f.low) + ".." + decimal(f.high),
+                  decimal(f.value));
   return {};
 }
 
@@ -132,12 +102,12 @@ void check_header(const Header& h, std::span<const std::byte> file, Findings& fi
     findings.add(broken(Rule::header_reserved, "a byte in 72..95 or 112..239 is not").at(72));
   if (h.file_size != file.size())
     findings.add(
-        broken(Rule::file_size, "it has " + text(file.size()) + " bytes, the header states " +
-                                    text(h.file_size) +
+        broken(Rule::file_size, "it has " + decimal(file.size()) + " bytes, the header states " +
+                                    decimal(h.file_size) +
                                     (file.size() < h.file_size ? "; it was cut short" : ""))
-            .values(text(h.file_size), text(file.size())));
+            .values(decimal(h.file_size), decimal(file.size())));
   if (h.section_count < 4 || h.section_count > kMaxSections)
-    findings.add(broken(Rule::section_count, text(h.section_count)).at(56));
+    findings.add(broken(Rule::section_count, decimal(h.section_count)).at(56));
   if (findings.empty() && file.size() < kFirstSection)
     findings.add(broken(Rule::section_place, "the file ends before byte 4096"));
 }
@@ -149,8 +119,8 @@ Result<void> check_flags(const SectionRecord& s, const std::string& name) {
     return broken(Rule::section_flags, name + ": flags " + hex(s.flags));
   const bool compressed = (s.flags & section_compressed) != 0;
   if (s.codec != (compressed ? 1u : 0u))
-    return broken(Rule::section_flags, name + ": codec " + text(s.codec));
-  if (compressed && !rules_of(s.kind).compressible)
+    return broken(Rule::section_flags, name + ": codec " + decimal(s.codec));
+  if (compressed && !section_rules(s.kind).compressible)
     return broken(Rule::section_flags, name + ": this kind is never compressed");
   return {};
 }
@@ -159,20 +129,21 @@ Result<void> check_size(const SectionRecord& s, const std::string& name) {
   const bool compressed = (s.flags & section_compressed) != 0;
   if (!compressed && (s.raw_size != s.stored_size || s.raw_hash != s.stored_hash))
     return broken(Rule::section_size, name + ": raw and stored differ without compression");
-  const uint64_t limit = rules_of(s.kind).limit;
+  const uint64_t limit = section_rules(s.kind).limit;
   for (const uint64_t size : {s.stored_size, s.raw_size})
     if (size == 0 || size > limit)
-      return broken(Rule::section_size, name + ": " + text(size) + " bytes, limit " + text(limit))
-          .values("1.." + text(limit), text(size));
+      return broken(Rule::section_size,
+                    name + ": " + decimal(size) + " bytes, limit " + decimal(limit))
+          .values("1.." + decimal(limit), decimal(size));
   return {};
 }
 
 Result<void> check_kind(const std::vector<SectionRecord>& sections, size_t index,
                         const std::string& name) {
   const SectionRecord& s = sections[index];
-  const KindRules& rules = rules_of(s.kind);
+  const SectionRules& rules = section_rules(s.kind);
   const bool critical = (s.flags & section_critical) != 0;
-  if (&rules == &kUnknownKind && critical)
+  if (rules.kind == SectionKind{} && critical)
     return Error{
         Code::unsupported,
         broken(Rule::section_kind, name + ": unknown, and the file says it matters").message,
@@ -191,11 +162,11 @@ Result<void> check_place(const Head& head, size_t index, const std::string& name
   const uint64_t file_size = head.header.file_size;
   end = start + std::min(s.stored_size, kMaxFileBytes);  // no sum of sixty wraps
   if (s.offset != start || s.stored_size > file_size - std::min(start, file_size))
-    return broken(Rule::section_place, name + " at " + text(s.offset) + " with " +
-                                           text(s.stored_size) + " bytes, expected at " +
-                                           text(start))
+    return broken(Rule::section_place, name + " at " + decimal(s.offset) + " with " +
+                                           decimal(s.stored_size) + " bytes, expected at " +
+                                           decimal(start))
         .at(s.offset)
-        .values(text(start), text(s.offset));
+        .values(decimal(start), decimal(s.offset));
   if (s.kind == SectionKind::data && index + 1 != head.sections.size())
     return broken(Rule::section_place, "DATA is not the last section").at(s.offset);
   return {};
@@ -222,18 +193,18 @@ void check_table(const Head& head, Findings& findings) {
   if (!findings.empty()) return;
   if (head_end > kMaxHeadBytes)
     findings.add(broken(Rule::section_size, "the head is longer than 1 GiB"));
-  for (const KindRules& rules : kKinds)
+  for (const SectionRules& rules : section_rules())
     if (rules.required && head.section(rules.kind) == nullptr)
       findings.add(broken(Rule::section_missing, section_name(rules.kind)));
   if (end != head.header.file_size)
-    findings.add(broken(Rule::file_size, "DATA ends at " + text(end) + ", the file at " +
-                                             text(head.header.file_size))
-                     .values(text(end), text(head.header.file_size)));
+    findings.add(broken(Rule::file_size, "DATA ends at " + decimal(end) + ", the file at " +
+                                             decimal(head.header.file_size))
+                     .values(decimal(end), decimal(head.header.file_size)));
   if (head.header.head_size != head_end)
     findings.add(
-        broken(Rule::head_size, text(head.header.head_size) + ", expected " + text(head_end))
+        broken(Rule::head_size, decimal(head.header.head_size) + ", expected " + decimal(head_end))
             .at(96)
-            .values(text(head_end), text(head.header.head_size)));
+            .values(decimal(head_end), decimal(head.header.head_size)));
   if (any_compressed != ((head.header.feature_incompat & kIncompatZstd) != 0))
     findings.add(broken(Rule::section_flags, "the header's zstd bit says otherwise").at(32));
 }
@@ -266,7 +237,7 @@ void check_bytes(Head& head, Findings& findings) {
   for (const SectionRecord& s : head.sections) {
     const std::string name = section_name(s.kind);
     const auto at = first_nonzero(bytes, end, s.offset);
-    if (at) findings.add(broken(Rule::head_padding, "byte " + text(*at)).at(*at));
+    if (at) findings.add(broken(Rule::head_padding, "byte " + decimal(*at)).at(*at));
     if (s.kind == SectionKind::data) continue;
     end = s.offset + s.stored_size;
     if (at) continue;
@@ -281,10 +252,10 @@ void check_bytes(Head& head, Findings& findings) {
   const SectionRecord& data = head.sections.back();
   const uint64_t leaves = (data.stored_size + head.chunk_bytes() - 1) / head.chunk_bytes();
   if (chks.stored_size != leaves * 8)
-    findings.add(
-        broken(Rule::leaf_count, text(chks.stored_size) + " bytes for " + text(leaves) + " chunks")
-            .at(chks.offset)
-            .values(text(leaves * 8), text(chks.stored_size)));
+    findings.add(broken(Rule::leaf_count,
+                        decimal(chks.stored_size) + " bytes for " + decimal(leaves) + " chunks")
+                     .at(chks.offset)
+                     .values(decimal(leaves * 8), decimal(chks.stored_size)));
   else if (data.stored_hash != chks.stored_hash)
     findings.add(broken(Rule::section_hash, "DATA's hash is not that of CHKS")
                      .values(hex(chks.stored_hash), hex(data.stored_hash)));
@@ -313,11 +284,11 @@ Result<void> check_meta(const Json& meta) {
 
 /// Step 6: what is text.
 void check_texts(Head& head, Findings& findings) {
-  for (const KindRules& rules : kKinds)
+  for (const SectionRules& rules : section_rules())
     if (rules.text)
       if (const auto at = find_invalid_utf8(head.section_text(rules.kind)))
         findings.add(
-            broken(Rule::text_encoding, section_name(rules.kind) + " at byte " + text(*at)));
+            broken(Rule::text_encoding, section_name(rules.kind) + " at byte " + decimal(*at)));
   auto meta = parse_json(head.section_text(SectionKind::meta), "META");
   if (meta) {
     findings.add(check_meta(*meta));
@@ -340,27 +311,15 @@ void check_directory(Head& head, Findings& findings) {
   head.directory = std::move(*directory);
   const uint64_t tensors = head.directory.tensors.size();
   if (tensors != head.header.tensor_count)
-    return findings.add(broken(Rule::directory_size, "it has " + text(tensors) +
+    return findings.add(broken(Rule::directory_size, "it has " + decimal(tensors) +
                                                          " tensors, the header states " +
-                                                         text(head.header.tensor_count))
-                            .values(text(head.header.tensor_count), text(tensors)));
+                                                         decimal(head.header.tensor_count))
+                            .values(decimal(head.header.tensor_count), decimal(tensors)));
   validate_directory(head.directory, head.data_begin(), head.data_end(),
                      uint64_t{1} << head.header.comp_align_log2, findings);
 }
 
 }  // namespace
-
-bool is_required(SectionKind kind) {
-  return rules_of(kind).required;
-}
-
-uint64_t section_limit(SectionKind kind) {
-  return rules_of(kind).limit;
-}
-
-bool is_compressible(SectionKind kind) {
-  return rules_of(kind).compressible;
-}
 
 bool check_head(std::span<const std::byte> file, Findings& findings, Head* out) {
   Head head = {};

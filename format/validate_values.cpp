@@ -16,10 +16,6 @@
 namespace sqf {
 namespace {
 
-std::string text(int64_t value) {
-  return std::to_string(value);
-}
-
 bool is_zero(const std::byte* bytes, size_t count) {
   return std::all_of(bytes, bytes + count, [](std::byte b) { return b == std::byte{0}; });
 }
@@ -87,7 +83,7 @@ class TensorValues {
     const int64_t width = element_bits(c.element) / 8;
     for (int64_t i = 0; i < static_cast<int64_t>(c.size) / width; i++)
       if (!is_finite(c.element, base + i * width))
-        return report(rule, std::string(what) + ", element " + text(i) + " is not finite",
+        return report(rule, std::string(what) + ", element " + decimal(i) + " is not finite",
                       base + i * width);
   }
 
@@ -100,11 +96,12 @@ class TensorValues {
       for (int64_t i = 0; i < columns; i++)
         if (!is_finite(type, base + i * width))
           return report(Rule::real_value,
-                        std::string(what) + " row " + text(row) + " column " + text(i),
+                        std::string(what) + " row " + decimal(row) + " column " + decimal(i),
                         base + i * width);
       const std::byte* behind = base + columns * width;
       if (!is_zero(behind, static_cast<size_t>(stride - columns * width)))
-        return report(Rule::code_padding, std::string(what) + " behind row " + text(row), behind);
+        return report(Rule::code_padding, std::string(what) + " behind row " + decimal(row),
+                      behind);
     }
   }
 
@@ -123,7 +120,7 @@ class TensorValues {
       const auto limit = static_cast<std::byte>(radix == 3 ? 243 : 125);
       for (int64_t i = 0; i < tiles * tile_bytes; i++)
         if (base[i] >= limit)
-          return report(Rule::digit_string, " plane " + text(static_cast<int64_t>(plane)),
+          return report(Rule::digit_string, " plane " + decimal(static_cast<int64_t>(plane)),
                         base + i);
     }
     const int64_t real_rows = part.rows - (tiles - 1) * kTileRows;  // in the last tile
@@ -132,12 +129,13 @@ class TensorValues {
       const std::byte* at = last + (word * kTileRows + real_rows) * 4;
       if (!is_zero(at, static_cast<size_t>((kTileRows - real_rows) * 4)))
         return report(Rule::code_padding,
-                      " plane " + text(static_cast<int64_t>(plane)) + ", padding rows", at);
+                      " plane " + decimal(static_cast<int64_t>(plane)) + ", padding rows", at);
     }
     for (int64_t tile = 0; tile < tiles; tile++)
       if (const std::byte* at = group_end(part, radix, base + tile * tile_bytes))
         return report(Rule::code_padding,
-                      " plane " + text(static_cast<int64_t>(plane)) + ", the end of a group", at);
+                      " plane " + decimal(static_cast<int64_t>(plane)) + ", the end of a group",
+                      at);
   }
 
   /// The first nonzero digit behind a group's columns in one tile of a plane; null if there is
@@ -168,8 +166,8 @@ class TensorValues {
       for (size_t i = 0; i < tile.size(); i++)
         if (!code_has_value(part.encoding, tile[i]))
           return report(Rule::digit_string,
-                        " row " + text(t * kTileRows + static_cast<int64_t>(i) / part.columns) +
-                            ": code " + text(tile[i]) + " has no value",
+                        " row " + decimal(t * kTileRows + static_cast<int64_t>(i) / part.columns) +
+                            ": code " + decimal(tile[i]) + " has no value",
                         part.planes[0]);
     }
   }
@@ -183,15 +181,15 @@ class TensorValues {
       if (e.row_factor != 0) {
         const auto* at = reinterpret_cast<const std::byte*>(part.row_factors + row);
         if (!is_finite(Element::f32, at))
-          return report(Rule::scale_value, " row factor " + text(row), at);
+          return report(Rule::scale_value, " row factor " + decimal(row), at);
         if (padding && !is_zero(at, 4))
-          return report(Rule::code_padding, " row factor " + text(row), at);
+          return report(Rule::code_padding, " row factor " + decimal(row), at);
       }
       for (int64_t g = 0; g < groups; g++) {
         const int64_t tile_group = row / kTileRows * groups + g;
         const std::byte* scale =
             part.scales + (tile_group * kTileRows + row % kTileRows) * scale_width;
-        const auto where = [&] { return " row " + text(row) + " group " + text(g); };
+        const auto where = [&] { return " row " + decimal(row) + " group " + decimal(g); };
         if (!is_finite(e.scale_type, scale)) return report(Rule::scale_value, where(), scale);
         if (e.zero == ZeroKind::minimum_f16 &&
             !is_finite(Element::f16, zero_at(part, tile_group, row)))
@@ -244,8 +242,8 @@ class TensorValues {
           }
           if (load<int32_t>(at) != sum)
             return report(Rule::row_sum,
-                          " row " + text(row) + " group " + text(g) + " states " +
-                              text(load<int32_t>(at)) + ", its codes add up to " + text(sum),
+                          " row " + decimal(row) + " group " + decimal(g) + " states " +
+                              decimal(load<int32_t>(at)) + ", its codes add up to " + decimal(sum),
                           at);
         }
       }

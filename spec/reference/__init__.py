@@ -4,6 +4,7 @@ from . import data as _data
 from . import directory as _directory
 from . import head as _head
 from . import model as _model
+from . import tensors as _tensors
 from . import vectors as _vectors
 from .dequantize import dequantize, effective
 from .file import File, load
@@ -13,7 +14,7 @@ from .findings import Finding, Malformed
 STEPS = (_head.first_bytes, _head.header_fields, _head.table_hash, _head.section_records,
          _head.bytes_before_data,
          _head.texts, _directory.own_header, _directory.encodings, _directory.inputs, _directory.names,
-         _directory.tensors, _directory.whole, _vectors.check, _model.check, _data.check)
+         _tensors.tensors, _directory.whole, _vectors.check, _model.check, _data.check)
 
 OPEN, QUICK, FULL = 13, 14, 15
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import decode, directory, layout
+from . import decode, layout, tensors
 from .layout import NONE, align_up
 from .xxh3 import hash64
 
@@ -42,8 +42,8 @@ class PartView:
 
     def __init__(self, file, tensor, part):
         self.encoding = file.encodings[part.encoding]
-        self.matrices, self.n, _ = directory.dimensions(tensor)
-        self.columns = directory.part_columns(file, tensor, part)
+        self.matrices, self.n, _ = tensors.dimensions(tensor)
+        self.columns = tensors.part_columns(file, tensor, part)
         self.groups = self.encoding.groups(self.columns)
         self.tiles_per_matrix = align_up(self.n, 16) // 16
         self.tiles = self.matrices * self.tiles_per_matrix
@@ -257,7 +257,7 @@ def _rows(file, data, rows, columns, element, what):
 
 
 def _tensor(file, tensor, what):
-    matrices, n, k = directory.dimensions(tensor)
+    matrices, n, k = tensors.dimensions(tensor)
     for i in range(tensor.part_count):
         part = file.parts[tensor.part_first + i]
         here = f"{what}, part {i}"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import decode, directory, layout
+from . import decode, layout, tensors
 from .data import PartView, bad_list
 from .findings import Malformed
 from .layout import NONE
@@ -74,7 +74,7 @@ def dequantize(file, tensor, expert=0, rows=None):
     DATA stand for no value. Other broken rules of step 15 go unnoticed here: `check` the file for them.
     """
     tensor = file.tensors[file.tensor_index(tensor)]
-    matrices, n, k = directory.dimensions(tensor)
+    matrices, n, k = tensors.dimensions(tensor)
     first, last = (0, n) if rows is None else rows
     if not 0 <= expert < matrices or not 0 <= first < last <= n:
         raise IndexError(f"matrix {expert}, rows {first}..{last} of [{matrices}, {n}, {k}]")

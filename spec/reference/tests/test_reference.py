@@ -11,7 +11,8 @@ from reference import decode, layout, strict_json
 from reference.layout import NONE
 from reference.xxh3 import hash64
 
-from .build import Sample, integer_level, random_matrix, sample
+from .build import Sample, sample
+from .coded import integer_level, random_matrix
 
 try:
     import xxhash
