@@ -13,7 +13,7 @@
 namespace sqf {
 namespace {
 
-constexpr const char* kFooter = R"(Commands beside this one, each with a --help of its own:
+constexpr const char* kCheckFooter = R"(Commands beside this one, each with a --help of its own:
   sqcheck info FILE            what is in a file: model, encodings, sizes, the tree of its tensors
   sqcheck diff A B             how two files differ, tensor by tensor
   sqcheck rules                the rules, with their numbers
@@ -36,7 +36,7 @@ this version does not know how to run (code 4); a note says that only the tokeni
 Exit code, the gravest of all files: 1 malformed or damaged, 3 environment or I/O, 4 valid but
 unsupported here, 0 good; 2 usage, 5 interrupted.)";
 
-struct Arguments {
+struct CheckArguments {
   std::vector<std::string> files;
   bool quick = false, json = false;
   size_t max_findings = 20;
@@ -50,7 +50,8 @@ struct Verdict {
 };
 
 /// Steps 1 to 15 on the mapped bytes.
-Verdict check_bytes(const Arguments& a, const std::string& name, std::span<const std::byte> bytes) {
+Verdict check_bytes(const CheckArguments& a, const std::string& name,
+                    std::span<const std::byte> bytes) {
   Verdict verdict;
   Findings findings(a.max_findings);
   Head head;
@@ -76,7 +77,7 @@ Verdict check_bytes(const Arguments& a, const std::string& name, std::span<const
   return verdict;
 }
 
-Verdict check_file(const Arguments& a, const std::string& name) {
+Verdict check_file(const CheckArguments& a, const std::string& name) {
   auto mapping = Mapping::open(name);
   if (mapping) return check_bytes(a, name, mapping->bytes());
   Verdict verdict;
@@ -108,7 +109,7 @@ Json finding_json(const Error& e) {
   return json;
 }
 
-void print_json(const Arguments& a, const std::string& name, const Verdict& verdict) {
+void print_json(const CheckArguments& a, const std::string& name, const Verdict& verdict) {
   Json findings = Json::array();
   for (const Error& e : verdict.findings) findings.push_back(finding_json(e));
   Json json = {{"file", name}, {"good", verdict.findings.empty()}, {"findings", findings}};
@@ -132,7 +133,7 @@ std::string finding_text(const std::string& name, const Error& e) {
   return start + e.message + (where.empty() ? "" : " (" + where + ")");
 }
 
-void print_text(const Arguments& a, const std::string& name, const Verdict& verdict) {
+void print_text(const CheckArguments& a, const std::string& name, const Verdict& verdict) {
   for (const Error& e : verdict.findings)
     std::fprintf(stderr, "sqcheck: %s\n", finding_text(name, e).c_str());
   if (verdict.findings.size() > 1)
@@ -147,7 +148,7 @@ void print_text(const Arguments& a, const std::string& name, const Verdict& verd
 }  // namespace
 
 int run_check(int argc, char** argv) {
-  Arguments a;
+  CheckArguments a;
   CLI::App app("Verifies .sqf files: every rule of the format, every checksum, every tensor.",
                "sqcheck");
   app.add_option("files", a.files, "the files to check")->required()->type_name("FILE");
@@ -157,7 +158,7 @@ int run_check(int argc, char** argv) {
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
   app.set_version_flag("--version", std::string("sqcheck 1.0.0 (SQF 1.0)"));
-  app.footer(kFooter);
+  app.footer(kCheckFooter);
   if (const auto code = parse_arguments(app, argc, argv)) return *code;
   catch_signals();
   int code = 0;

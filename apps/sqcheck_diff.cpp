@@ -12,7 +12,7 @@
 namespace sqf {
 namespace {
 
-constexpr const char* kFooter = R"(Examples:
+constexpr const char* kDiffFooter = R"(Examples:
   sqcheck diff a.sqf b.sqf           tensors that differ, the description, the sections
   sqcheck diff --all a.sqf b.sqf     also the tensors that do not differ
   sqcheck diff --json a.sqf b.sqf    as one JSON object
@@ -26,7 +26,7 @@ Exit codes: 0 every tensor has the same values (description and other sections m
 differ, or a file is malformed; 2 usage, 3 environment or I/O, 4 unsupported,
 5 interrupted.)";
 
-struct Arguments {
+struct DiffArguments {
   std::string a, b;
   bool json = false, all = false;
 };
@@ -111,7 +111,7 @@ void print_text(const std::vector<TensorDifference>& tensors,
     std::printf("  %s: %s\n", s.kind.c_str(), s.how.c_str());
 }
 
-void print_json(const Arguments& a, const std::vector<TensorDifference>& tensors,
+void print_json(const DiffArguments& a, const std::vector<TensorDifference>& tensors,
                 const std::vector<JsonDifference>& meta,
                 const std::vector<SectionDifference>& sections, bool same) {
   Json list = Json::array(), members = Json::array(), others = Json::array();
@@ -139,13 +139,13 @@ void print_json(const Arguments& a, const std::vector<TensorDifference>& tensors
 }  // namespace
 
 int run_diff(int argc, char** argv) {
-  Arguments arguments;
+  DiffArguments arguments;
   CLI::App app("Shows how two .sqf files differ.", "sqcheck diff");
   app.add_option("a", arguments.a, "the one")->required()->type_name("A");
   app.add_option("b", arguments.b, "the other")->required()->type_name("B");
   app.add_flag("--json", arguments.json, "as one JSON object");
   app.add_flag("--all", arguments.all, "also what does not differ");
-  app.footer(kFooter);
+  app.footer(kDiffFooter);
   if (const auto code = parse_arguments(app, argc, argv)) return *code;
   const auto a = ModelFile::open(arguments.a);
   if (!a) return report("sqcheck", a.error());

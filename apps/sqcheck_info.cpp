@@ -13,7 +13,7 @@
 namespace sqf {
 namespace {
 
-constexpr const char* kFooter = R"(Examples:
+constexpr const char* kInfoFooter = R"(Examples:
   sqcheck info model.sqf             model, sections, encodings, inputs, the tree of tensors;
                                      layers that are alike stand in one line, as 0..29
   sqcheck info --all model.sqf       every tensor by itself
@@ -25,7 +25,7 @@ Bits per weight count everything that is stored for a tensor: codes, scales, zer
 low-rank pair, bias, padding. What inputs share is counted once, in the total. #2 is an encoding's
 number in the list. Only the head is checked: sqcheck FILE checks the rest.)";
 
-struct Arguments {
+struct InfoArguments {
   std::string file;
   bool json = false, all = false, ranges = false;
 };
@@ -142,13 +142,13 @@ void print_totals(const Head& head) {
 }  // namespace
 
 int run_info(int argc, char** argv) {
-  Arguments a;
+  InfoArguments a;
   CLI::App app("Shows what is in an .sqf file.", "sqcheck info");
   app.add_option("file", a.file, "the file")->required()->type_name("FILE");
   app.add_flag("--json", a.json, "as one JSON object");
   app.add_flag("--all", a.all, "every tensor and input by itself");
   app.add_flag("--ranges", a.ranges, "ranges of values, from all of the tensors' bytes");
-  app.footer(kFooter);
+  app.footer(kInfoFooter);
   if (const auto code = parse_arguments(app, argc, argv)) return *code;
   const auto file = ModelFile::open(a.file);
   if (!file) return report("sqcheck", file.error());

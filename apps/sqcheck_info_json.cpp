@@ -70,12 +70,12 @@ Json encoding_json(const EncodingRecord& e) {
 
 Json input_json(const Directory& d, uint32_t index) {
   constexpr const char* kStates[] = {"none", "folded", "apply"};
-  constexpr const char* kKinds[] = {"none", "all", "list", "rest"};
+  constexpr const char* kNames[] = {"none", "all", "list", "rest"};
   const InputRecord& input = d.inputs[index];
   Json sets = Json::array();
   for (size_t s = 0; s < input.set_count; s++) {
     const ColumnSetRecord& set = input.sets[s];
-    Json json = {{"kind", kKinds[static_cast<size_t>(set.kind)]},
+    Json json = {{"kind", kNames[static_cast<size_t>(set.kind)]},
                  {"count", set.count},
                  {"quantizer", quantizer_text(set)}};
     if (set.columns != kNone) json["columns"] = component_json(d, "columns", set.columns);

@@ -13,7 +13,7 @@
 namespace sqf {
 namespace {
 
-struct Arguments {
+struct BenchArguments {
   std::string model;
   int64_t prompt = 512, generate = 128, repeat = 5;
   std::vector<int> threads = {available_cores()};
@@ -60,7 +60,7 @@ Result<double> once(Engine& engine, int64_t prompt, int64_t generate) {
   return now() - start;
 }
 
-Result<std::vector<Row>> measure(const Arguments& a) {
+Result<std::vector<Row>> measure(const BenchArguments& a) {
   auto file = ModelFile::open(a.model);
   if (!file) return file.error();
   std::vector<Row> rows;
@@ -96,7 +96,7 @@ Result<std::vector<Row>> measure(const Arguments& a) {
   return rows;
 }
 
-Json row_json(const Arguments& a, const Row& row, double weight_gb) {
+Json row_json(const BenchArguments& a, const Row& row, double weight_gb) {
   const double best = *std::min_element(row.seconds.begin(), row.seconds.end());
   const double worst = *std::max_element(row.seconds.begin(), row.seconds.end());
   const double middle = median(row.seconds);
@@ -119,7 +119,7 @@ Json row_json(const Arguments& a, const Row& row, double weight_gb) {
 }  // namespace
 
 int run_bench(int argc, char** argv) {
-  Arguments a;
+  BenchArguments a;
   CLI::App app(
       "Measures tokens per second: a prompt at once (pp), tokens one by one (tg). Medians.",
       "sqrun bench");

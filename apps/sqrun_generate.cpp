@@ -28,7 +28,7 @@ constexpr const char* kFooter = R"(Examples:
 Each command has its own --help. Text goes to stdout, timings to stderr.
 Exit codes: 0 good, 1 malformed file, 2 usage, 3 environment or I/O, 4 unsupported, 5 interrupted.)";
 
-struct Arguments {
+struct GenerateArguments {
   std::string model, prompt, file, system;
   bool chat = false, quiet = false, json = false;
   int64_t limit = 256;
@@ -36,7 +36,7 @@ struct Arguments {
   SamplerOptions sampler;
 };
 
-void declare(CLI::App& app, Arguments& a) {
+void declare(CLI::App& app, GenerateArguments& a) {
   // Ranges let NaN through.
   const CLI::Validator number(
       [](const std::string& text) {
@@ -118,18 +118,18 @@ void emit(std::string_view piece) {
   std::fflush(stdout);
 }
 
-Result<std::string> read_prompt(const Arguments& a) {
+Result<std::string> read_prompt(const GenerateArguments& a) {
   if (!a.file.empty()) return read_input(a.file);
   if (a.prompt == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
   return a.prompt;
 }
 
-std::vector<Message> opening(const Arguments& a) {
+std::vector<Message> opening(const GenerateArguments& a) {
   if (a.system.empty()) return {};
   return {{"system", a.system}};
 }
 
-Result<void> converse(const Arguments& a, TextModel& model, double load_seconds) {
+Result<void> converse(const GenerateArguments& a, TextModel& model, double load_seconds) {
   if (auto r = check_text(a.system, "--system"); !r) return r;
   std::vector<Message> messages = opening(a);
   Sampler sampler(a.sampler);
@@ -159,7 +159,7 @@ Result<void> converse(const Arguments& a, TextModel& model, double load_seconds)
   }
 }
 
-Result<void> answer(const Arguments& a, TextModel& model, double load_seconds) {
+Result<void> answer(const GenerateArguments& a, TextModel& model, double load_seconds) {
   if (auto r = check_text(a.system, "--system"); !r) return r;
   auto prompt = read_prompt(a);
   if (!prompt) return prompt.error();
@@ -191,7 +191,7 @@ Result<void> answer(const Arguments& a, TextModel& model, double load_seconds) {
 }  // namespace
 
 int run_generate(int argc, char** argv) {
-  Arguments a;
+  GenerateArguments a;
   a.engine.threads = available_cores();
   CLI::App app("Generates text with an .sqf model.", "sqrun");
   declare(app, a);

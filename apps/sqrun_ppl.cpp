@@ -13,7 +13,7 @@
 namespace sqf {
 namespace {
 
-struct Arguments {
+struct PplArguments {
   std::string model, text, lines = "0%-100%";
   int64_t window = 512, windows = 0;
   EngineOptions engine;
@@ -21,7 +21,7 @@ struct Arguments {
 };
 
 /// Lines from `low` to `high` percent: of N lines those from floor(N low / 100) on.
-Result<std::string> read_lines(const Arguments& a) {
+Result<std::string> read_lines(const PplArguments& a) {
   int low = 0, high = 0, used = 0;
   if (std::sscanf(a.lines.c_str(), "%d%%-%d%%%n", &low, &high, &used) != 2 ||
       used != static_cast<int>(a.lines.size()) || low < 0 || high > 100 || low >= high)
@@ -41,7 +41,7 @@ Result<std::string> read_lines(const Arguments& a) {
 }
 
 /// Mean negative log-likelihood of each window, first token unscored.
-Result<std::vector<double>> score(const Arguments& a, TextModel& model,
+Result<std::vector<double>> score(const PplArguments& a, TextModel& model,
                                   std::span<const int32_t> tokens) {
   std::vector<double> means;
   ProgressBar bar(!a.json);
@@ -58,7 +58,7 @@ Result<std::vector<double>> score(const Arguments& a, TextModel& model,
   return means;
 }
 
-Result<void> run(Arguments& a) {
+Result<void> run(PplArguments& a) {
   auto text = read_lines(a);
   if (!text) return text.error();
   a.engine.context = a.window;
@@ -97,7 +97,7 @@ Result<void> run(Arguments& a) {
 }  // namespace
 
 int run_perplexity(int argc, char** argv) {
-  Arguments a;
+  PplArguments a;
   a.engine.threads = available_cores();
   CLI::App app(
       "Perplexity of a text: the exponential of the mean negative log-likelihood per token.",

@@ -15,7 +15,7 @@ static_assert(std::endian::native == std::endian::little, "numbers are read as t
 constexpr uint64_t kMaxStringBytes = 1 << 20;
 constexpr uint64_t kMaxKeyBytes = 1024;
 constexpr uint64_t kMaxArrayCount = 1 << 24;
-constexpr uint32_t kMaxRank = 4;
+constexpr uint32_t kMaxGgufRank = 4;
 constexpr uint64_t kDefaultAlignment = 32;
 
 /// Reads forward and never past the end. After the first failure every read gives zero or empty
@@ -197,7 +197,7 @@ Placed read_tensor(Cursor& in, uint64_t index) {
                       (tensor.name.empty() ? "empty" : "not UTF-8: " + in_quotes(tensor.name))));
   const std::string of = "tensor " + in_quotes(tensor.name);
   const uint32_t rank = in.number<uint32_t>(of);
-  if (!in.failed() && (rank == 0 || rank > kMaxRank))
+  if (!in.failed() && (rank == 0 || rank > kMaxGgufRank))
     in.fail(malformed(of + " has rank " + std::to_string(rank) + "; 1 to 4 is expected"));
   for (uint32_t i = 0; i < rank && !in.failed(); ++i) {
     const uint64_t dimension = in.number<uint64_t>(of);
@@ -287,7 +287,7 @@ Result<void> check_not_split(const GgufFile& file, const std::string& what) {
 }
 
 template <typename T>
-T load(const GgufValue& value, uint64_t index) {
+T element(const GgufValue& value, uint64_t index) {
   T number;
   std::memcpy(&number, value.numbers.data() + index * sizeof(T), sizeof(T));
   return number;
@@ -300,21 +300,21 @@ std::optional<int64_t> gguf_integer(const GgufValue& value, uint64_t index) {
   switch (value.type) {
     case GgufType::u8:
     case GgufType::boolean:
-      return load<uint8_t>(value, index);
+      return element<uint8_t>(value, index);
     case GgufType::i8:
-      return load<int8_t>(value, index);
+      return element<int8_t>(value, index);
     case GgufType::u16:
-      return load<uint16_t>(value, index);
+      return element<uint16_t>(value, index);
     case GgufType::i16:
-      return load<int16_t>(value, index);
+      return element<int16_t>(value, index);
     case GgufType::u32:
-      return load<uint32_t>(value, index);
+      return element<uint32_t>(value, index);
     case GgufType::i32:
-      return load<int32_t>(value, index);
+      return element<int32_t>(value, index);
     case GgufType::i64:
-      return load<int64_t>(value, index);
+      return element<int64_t>(value, index);
     case GgufType::u64: {
-      const uint64_t number = load<uint64_t>(value, index);
+      const uint64_t number = element<uint64_t>(value, index);
       if (number > uint64_t{std::numeric_limits<int64_t>::max()}) return std::nullopt;
       return static_cast<int64_t>(number);
     }
@@ -325,8 +325,8 @@ std::optional<int64_t> gguf_integer(const GgufValue& value, uint64_t index) {
 
 std::optional<double> gguf_number(const GgufValue& value, uint64_t index) {
   if (index >= value.count) return std::nullopt;
-  if (value.type == GgufType::f32) return double{load<float>(value, index)};
-  if (value.type == GgufType::f64) return load<double>(value, index);
+  if (value.type == GgufType::f32) return double{element<float>(value, index)};
+  if (value.type == GgufType::f64) return element<double>(value, index);
   if (const std::optional<int64_t> integer = gguf_integer(value, index))
     return static_cast<double>(*integer);
   return std::nullopt;

@@ -13,7 +13,7 @@ namespace sqf {
 namespace {
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
-constexpr size_t kMaxRank = 3;
+constexpr size_t kMaxSafetensorsRank = 3;
 constexpr size_t kMaxNameBytes = 1024;
 
 constexpr std::array<std::string_view, 17> kOtherTypes = {
@@ -63,7 +63,7 @@ Result<std::vector<int64_t>> read_shape(const Json& info, const std::string& whe
   if (found == info.end() || !found->is_array())
     return malformed(where + ": shape is missing or not an array");
   if (found->empty()) return unsupported(where + ": a scalar (shape []); rank 1 to 3 is expected");
-  if (found->size() > kMaxRank)
+  if (found->size() > kMaxSafetensorsRank)
     return unsupported(where + ": rank " + std::to_string(found->size()) +
                        "; rank 1 to 3 is expected");
   std::vector<int64_t> shape;

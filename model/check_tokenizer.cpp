@@ -8,11 +8,10 @@
 #include "format/rules.hpp"
 #include "format/text.hpp"
 #include "model/check_model.hpp"
+#include "model/tokenizer_json.hpp"
 
 namespace sqf {
 namespace {
-
-constexpr JsonLimits kLimits = {.depth = 64, .values = size_t{1} << 22};
 
 Error bad(const std::string& what) {
   return broken(Rule::model_tokenizer, "tokenizer.json: " + what);
@@ -104,7 +103,7 @@ Result<void> check_merges(const Json& merges, const Json& vocabulary) {
 }  // namespace
 
 Result<void> check_tokenizer(std::string_view text, int64_t vocab_size) {
-  auto json = parse_json(text, "tokenizer.json", kLimits);
+  auto json = parse_json(text, "tokenizer.json", kTokenizerLimits);
   if (!json) return broken(Rule::model_tokenizer, json.error().message);
   const Json* model = member(*json, "model");
   if (model == nullptr || !model->is_object()) return bad("there is no object \"model\"");

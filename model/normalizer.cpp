@@ -6,8 +6,8 @@
 namespace sqf {
 namespace {
 
-constexpr size_t kMaxSteps = 16;
-constexpr int kMaxDepth = 4;
+constexpr size_t kMaxNormalizerSteps = 16;
+constexpr int kMaxNormalizerDepth = 4;
 
 // Real normalizers grow text at most threefold (a space becomes U+2581). The bound keeps a
 // sequence of replacements from doubling it without end.
@@ -56,7 +56,7 @@ Result<Normalizer> Normalizer::from_json(const Field& component) {
 Result<void> Normalizer::add(const Field& component, int depth) {
   auto type = component_type(component);
   if (!type) return type.error();
-  if (depth > kMaxDepth || steps_.size() == kMaxSteps)
+  if (depth > kMaxNormalizerDepth || steps_.size() == kMaxNormalizerSteps)
     return unsupported("tokenizer.json: " + component.path + ": too many normalizers");
   if (*type == "Sequence") {
     auto list = array_at(component, "normalizers");

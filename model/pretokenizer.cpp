@@ -14,8 +14,8 @@ namespace {
 // A step grows a piece at most eightfold (Metaspace, one byte that becomes two characters of four),
 // so this bound on its input keeps 32-bit offsets from wrapping.
 constexpr size_t kMaxBytes = size_t{1} << 28;
-constexpr size_t kMaxSteps = 8;
-constexpr int kMaxDepth = 4;
+constexpr size_t kMaxPretokenizerSteps = 8;
+constexpr int kMaxPretokenizerDepth = 4;
 
 /// Spans of `needle` in `piece`, in bytes, and of what lies between.
 void find_string(std::string_view piece, std::string_view needle, std::vector<Span>& out) {
@@ -43,7 +43,7 @@ Result<PreTokenizer> PreTokenizer::from_json(const Field& component) {
 Result<void> PreTokenizer::add(const Field& component, int depth) {
   auto type = component_type(component);
   if (!type) return type.error();
-  if (depth > kMaxDepth || steps_.size() == kMaxSteps)
+  if (depth > kMaxPretokenizerDepth || steps_.size() == kMaxPretokenizerSteps)
     return unsupported("tokenizer.json: " + component.path + ": too many pre-tokenizers");
   if (*type == "Sequence") {
     auto list = array_at(component, "pretokenizers");

@@ -8,7 +8,7 @@
 namespace sqf {
 namespace {
 
-constexpr int kMaxDepth = 4;
+constexpr int kMaxDecoderDepth = 4;
 constexpr size_t kMaxReplacements = 8;
 
 int hex_digit(char c) {
@@ -43,7 +43,7 @@ Result<TokenDecoder> TokenDecoder::from_json(const Field& component) {
 Result<void> TokenDecoder::add(const Field& component, bool alone, int depth) {
   auto type = component_type(component);
   if (!type) return type.error();
-  if (depth > kMaxDepth) return wrong_order(component, *type);
+  if (depth > kMaxDecoderDepth) return wrong_order(component, *type);
   if (*type == "Sequence") {
     auto list = array_at(component, "decoders");
     if (!list) return list.error();

@@ -12,7 +12,7 @@
 namespace sqf {
 namespace {
 
-constexpr int kMaxDepth = 4;
+constexpr int kMaxPostProcessorDepth = 4;
 constexpr size_t kMaxTemplateIds = 64;
 
 }  // namespace
@@ -91,7 +91,8 @@ Result<void> Tokenizer::read_post_processor(const Field& component, int depth) {
   if (!type) return type.error();
   if (*type == "ByteLevel") return {};  // concerns offsets, which nobody asks for here
   if (*type == "TemplateProcessing") return read_template(component);
-  if (*type != "Sequence" || depth > kMaxDepth) return unknown_component(component, *type);
+  if (*type != "Sequence" || depth > kMaxPostProcessorDepth)
+    return unknown_component(component, *type);
   auto list = array_at(component, "processors");
   if (!list) return list.error();
   for (size_t i = 0; i < list->json->size(); ++i)

@@ -9,12 +9,10 @@
 namespace sqf {
 namespace {
 
-constexpr JsonLimits kLimits = {.depth = 64, .values = size_t{1} << 22};
-
 /// Takes model.vocab and model.merges, which then hold nothing in the tree.
 class Reader : public JsonBuilder {
  public:
-  Reader() : JsonBuilder("tokenizer.json", kLimits) {}
+  Reader() : JsonBuilder("tokenizer.json", kTokenizerLimits) {}
 
   TokenList tokens;
   MergeList merges;

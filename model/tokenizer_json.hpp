@@ -14,6 +14,8 @@
 
 namespace sqf {
 
+constexpr JsonLimits kTokenizerLimits = {.depth = 64, .values = size_t{1} << 22};
+
 /// The entries of model.vocab in order. Text lies in one block; entry i of `ends` is where the
 /// text of entry i ends.
 struct TokenList {

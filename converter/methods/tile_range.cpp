@@ -105,9 +105,9 @@ LaneGroup Tile::group(size_t index) const {
 }
 
 void transpose(const float* w, int64_t rows, int64_t columns, float* x) {
-  constexpr int64_t kStep = 16;  // columns at a time, so that what is written stays in L1
-  for (int64_t first = 0; first < columns; first += kStep) {
-    const int64_t end = std::min(first + kStep, columns);
+  constexpr int64_t kColumnsAtOnce = 16;  // so that what is written stays in L1
+  for (int64_t first = 0; first < columns; first += kColumnsAtOnce) {
+    const int64_t end = std::min(first + kColumnsAtOnce, columns);
     for (int64_t row = 0; row < kTileRows; row++)
       for (int64_t k = first; k < end; k++)
         x[k * kTileRows + row] = row < rows ? w[row * columns + k] : 0;

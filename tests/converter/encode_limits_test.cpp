@@ -14,8 +14,8 @@ namespace sqf {
 namespace {
 
 constexpr int64_t kColumns = 64;
-constexpr Element kScaleTypes[] = {Element::f32,  Element::f16,  Element::bf16,
-                                   Element::e8m0, Element::e4m3, Element::u8};
+constexpr Element kTypes[] = {Element::f32,  Element::f16,  Element::bf16,
+                              Element::e8m0, Element::e4m3, Element::u8};
 
 struct Case {
   std::vector<float> decoded;
@@ -35,9 +35,9 @@ Case encode(const EncodingRecord& e, Range range, const std::function<float(int6
 }
 
 template <typename Visit>
-void each_encoding(Visit visit) {
+void each_range(Visit visit) {
   for (const int bits : {1, 2, 4, 5, 8})
-    for (const Element type : kScaleTypes)
+    for (const Element type : kTypes)
       for (const ZeroKind zero :
            {ZeroKind::constant, ZeroKind::u4, ZeroKind::u8, ZeroKind::minimum_f16})
         for (const bool row_factor : {false, true})
@@ -48,7 +48,7 @@ void each_encoding(Visit visit) {
 }
 
 TEST(EncodeLimits, ZerosStayZeros) {
-  each_encoding([](const EncodingRecord& e, Range range) {
+  each_range([](const EncodingRecord& e, Range range) {
     const Case all = encode(e, range, [](int64_t) { return 0.0f; });
     for (const float x : all.decoded) ASSERT_EQ(x, 0) << describe(e);
     EXPECT_EQ(all.stats.zero_rows, 1);
@@ -64,7 +64,7 @@ TEST(EncodeLimits, ZerosStayZeros) {
 TEST(EncodeLimits, NothingEverDecodesToNan) {
   const float sizes[] = {FLT_MAX, 0x1p127f, 1e30f,  70000.0f, 65504.0f, 1.0f,     1e-6f,
                          6e-8f,   1e-12f,   1e-30f, FLT_MIN,  1e-39f,   0x1p-149f};
-  each_encoding([&](const EncodingRecord& e, Range range) {
+  each_range([&](const EncodingRecord& e, Range range) {
     for (const float size : sizes)
       for (const int shape : {0, 1, 2}) {
         const Case result = encode(e, range, [&](int64_t k) {
@@ -153,7 +153,7 @@ TEST(EncodeLimits, TooSmallForF32IsCounted) {
 TEST(ScaleType, LadderFindsItsRungs) {
   std::mt19937 random(1);
   std::uniform_real_distribution<float> exponent(-30, 18);
-  for (const Element element : kScaleTypes) {
+  for (const Element element : kTypes) {
     const ScaleType type = {element};
     // The 2^31 rungs of f32 are taken on trust.
     const uint32_t rungs = element == Element::f32 ? 0 : type.last();

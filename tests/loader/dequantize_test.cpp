@@ -8,8 +8,6 @@
 namespace sqf {
 namespace {
 
-constexpr size_t kRows = LayeredFile::rows, kColumns = LayeredFile::columns;
-
 struct Opened {
   TemporaryFolder folder;
   LayeredFile made;
@@ -28,7 +26,7 @@ using Decode = Result<void>(const ModelFile&, const TensorView&, const RowRange&
 
 /// Rows of one call, with a canary behind them.
 std::vector<float> rows_of(Decode& decode, const Opened& o, const RowRange& r) {
-  std::vector<float> out(r.count * kColumns + 1, 123.0f);
+  std::vector<float> out(r.count * LayeredFile::columns + 1, 123.0f);
   const auto ok = decode(o.file, o.tensor(), r, out.data());
   EXPECT_TRUE(ok) << ok.error().message;
   EXPECT_EQ(out.back(), 123.0f);
@@ -43,9 +41,9 @@ bool same_bits(float a, float b) {
 void expect_weights(const Opened& o, const RowRange& r) {
   const auto plain = rows_of(dequantize, o, r), divided = rows_of(effective, o, r);
   for (size_t row = 0; row < r.count; row++) {
-    for (size_t c = 0; c < kColumns; c++) {
+    for (size_t c = 0; c < LayeredFile::columns; c++) {
       const float expected = o.made.weight(r.expert, r.begin + row, c);
-      const size_t at = row * kColumns + c;
+      const size_t at = row * LayeredFile::columns + c;
       ASSERT_TRUE(same_bits(plain[at], expected))
           << "expert " << r.expert << " row " << r.begin + row << " column " << c << ": "
           << plain[at] << ", expected " << expected;
@@ -62,14 +60,15 @@ TEST(Dequantize, EveryCombinationToTheBit) {
         for (uint64_t experts : {1, 3}) {
           const Opened o({low_rank, smooth, factors, experts});
           EXPECT_TRUE(o.file.verify(1).empty()) << o.file.verify(1)[0].message;
-          for (uint64_t e = 0; e < experts; e++) expect_weights(o, {e, 0, kRows});
+          for (uint64_t e = 0; e < experts; e++) expect_weights(o, {e, 0, LayeredFile::rows});
         }
 }
 
 TEST(Dequantize, AnyRangeOfRows) {
   const Opened o({Element::i8, SmoothState::apply, true, 3});
-  for (uint64_t begin = 0; begin <= kRows; begin++)
-    for (uint64_t count = 0; begin + count <= kRows; count++) expect_weights(o, {1, begin, count});
+  for (uint64_t begin = 0; begin <= LayeredFile::rows; begin++)
+    for (uint64_t count = 0; begin + count <= LayeredFile::rows; count++)
+      expect_weights(o, {1, begin, count});
 }
 
 TEST(Dequantize, NegativeZeroBecomesZero) {
@@ -97,16 +96,17 @@ TEST(Dequantize, OnePartOfEachSampleTensor) {
 
 TEST(Dequantize, RefusesWhatIsNotThere) {
   const Opened o({Element::f16, SmoothState::none, true, 3});
-  std::vector<float> out(kRows * kColumns, 5.0f);
+  std::vector<float> out(LayeredFile::rows * LayeredFile::columns, 5.0f);
   constexpr uint64_t kMany = std::numeric_limits<uint64_t>::max();
   for (const RowRange& r :
-       {RowRange{3, 0, 1}, RowRange{kMany, 0, 1}, RowRange{0, 0, kRows + 1}, RowRange{0, kRows, 1},
-        RowRange{0, kRows + 1, 0}, RowRange{0, 1, kMany}, RowRange{0, kMany, 2}}) {
+       {RowRange{3, 0, 1}, RowRange{kMany, 0, 1}, RowRange{0, 0, LayeredFile::rows + 1},
+        RowRange{0, LayeredFile::rows, 1}, RowRange{0, LayeredFile::rows + 1, 0},
+        RowRange{0, 1, kMany}, RowRange{0, kMany, 2}}) {
     const auto refused = dequantize(o.file, o.tensor(), r, out.data());
     ASSERT_FALSE(refused) << r.expert << " " << r.begin << " " << r.count;
     EXPECT_EQ(refused.error().code, Code::usage);
   }
-  EXPECT_TRUE(dequantize(o.file, o.tensor(), {2, kRows, 0}, nullptr));
+  EXPECT_TRUE(dequantize(o.file, o.tensor(), {2, LayeredFile::rows, 0}, nullptr));
   for (float value : out) ASSERT_EQ(value, 5.0f);
 }
 
@@ -126,8 +126,8 @@ uint16_t rule_with_list_entry(size_t entry, uint32_t column) {
   write_file(folder / "b.sqf", bytes);
   auto file = ModelFile::open(folder / "b.sqf");
   EXPECT_TRUE(file);
-  std::vector<float> out(kRows * kColumns);
-  const auto result = dequantize(*file, file->tensor(0), {0, 0, kRows}, out.data());
+  std::vector<float> out(LayeredFile::rows * LayeredFile::columns);
+  const auto result = dequantize(*file, file->tensor(0), {0, 0, LayeredFile::rows}, out.data());
   return result ? 0 : result.error().rule;
 }
 

@@ -12,7 +12,7 @@ constexpr uint64_t kMebibyte = uint64_t{1} << 20;
 // A fault maps the pages around it that are in memory already, in an aligned window of this size
 // (fault_around_bytes, whose default nobody changes).
 constexpr uint64_t kWindow = 65536;
-constexpr uint64_t kRows = 1024, kColumns = 4096;  // f16: 8 MiB a tensor
+constexpr uint64_t kTallRows = 1024, kWideColumns = 4096;  // f16: 8 MiB a tensor
 
 /// Rewritten page by page: the kernel keeps what one call writes in folios of up to 2 MiB, and
 /// newer ones map a whole folio at the touch of one page.
@@ -30,12 +30,12 @@ void copy_by_pages(const std::filesystem::path& from, const std::filesystem::pat
 /// Three tensors of 8 MiB each.
 void write_large(const std::filesystem::path& path) {
   DirectoryBuilder builder;
-  const uint64_t shape[] = {kRows, kColumns};
+  const uint64_t shape[] = {kTallRows, kWideColumns};
   for (const char* name : {"a", "b", "c"})
     builder.tensor(name, shape, kNone, real_encoding(Element::f16));
   auto writer = Writer::create(path, builder.finish(), {{SectionKind::meta, kSampleMeta}}, {});
   ASSERT_TRUE(writer) << writer.error().message;
-  const std::vector<std::byte> ones(kRows * kColumns * 2, std::byte{0x3c});
+  const std::vector<std::byte> ones(kTallRows * kWideColumns * 2, std::byte{0x3c});
   for (int i = 0; i < 3; i++) ASSERT_TRUE(writer->append(ones));
   ASSERT_TRUE(writer->finish());
 }
@@ -103,7 +103,7 @@ TEST_F(TouchedPages, VerifyingReadsEverything) {
 TEST_F(TouchedPages, ALazyRowReadsItsChunk) {
   open(SQF_VERIFY_LAZY);
   if (IsSkipped()) return;
-  std::vector<float> row(kColumns);
+  std::vector<float> row(kWideColumns);
   // 8 KiB rows, 1 MiB chunks from DATA's start on: row 1000 of "b" is in the last chunk of "b".
   ASSERT_EQ(sqf_dequantize(file_, 1, 0, 1000, 1, row.data(), nullptr), SQF_OK);
   EXPECT_EQ(row[17], 1.05859375f);  // 0x3c3c
@@ -114,8 +114,8 @@ TEST_F(TouchedPages, ALazyRowReadsItsChunk) {
 TEST_F(TouchedPages, ALazyTensorReadsItsChunks) {
   open(SQF_VERIFY_LAZY);
   if (IsSkipped()) return;
-  std::vector<float> all(kRows * kColumns);
-  ASSERT_EQ(sqf_dequantize(file_, 1, 0, 0, kRows, all.data(), nullptr), SQF_OK);
+  std::vector<float> all(kTallRows * kWideColumns);
+  ASSERT_EQ(sqf_dequantize(file_, 1, 0, 0, kTallRows, all.data(), nullptr), SQF_OK);
   EXPECT_GE(now(), 8 * kMebibyte);
   EXPECT_LE(now(), info_.data_offset + 8 * kMebibyte + 3 * kWindow);
 }
@@ -123,7 +123,7 @@ TEST_F(TouchedPages, ALazyTensorReadsItsChunks) {
 TEST_F(TouchedPages, WithoutVerificationARowReadsItself) {
   open(SQF_VERIFY_HEAD);
   if (IsSkipped()) return;
-  std::vector<float> row(kColumns);
+  std::vector<float> row(kWideColumns);
   ASSERT_EQ(sqf_dequantize(file_, 1, 0, 1000, 1, row.data(), nullptr), SQF_OK);
   EXPECT_LE(now(), info_.data_offset + 3 * kWindow);
 }
@@ -133,10 +133,11 @@ TEST_F(TouchedPages, DamageElsewhereDoesNotMatterToALazyRow) {
   bytes[bytes.size() - 1] ^= 1;
   write_file(folder_ / "damaged.sqf", bytes);
   ASSERT_EQ(sqf_open((folder_ / "damaged.sqf").c_str(), SQF_VERIFY_LAZY, &file_, nullptr), SQF_OK);
-  std::vector<float> row(kColumns);
+  std::vector<float> row(kWideColumns);
   EXPECT_EQ(sqf_dequantize(file_, 2, 0, 0, 1, row.data(), nullptr), SQF_OK);
-  EXPECT_EQ(sqf_dequantize(file_, 2, 0, kRows - 1, 1, row.data(), nullptr), SQF_ERROR_MALFORMED);
-  EXPECT_EQ(sqf_dequantize(file_, 2, 0, kRows - 129, 1, row.data(), nullptr), SQF_OK);
+  EXPECT_EQ(sqf_dequantize(file_, 2, 0, kTallRows - 1, 1, row.data(), nullptr),
+            SQF_ERROR_MALFORMED);
+  EXPECT_EQ(sqf_dequantize(file_, 2, 0, kTallRows - 129, 1, row.data(), nullptr), SQF_OK);
 }
 
 }  // namespace

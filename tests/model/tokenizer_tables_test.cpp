@@ -24,7 +24,7 @@ constexpr std::string_view kSmall = R"({
   "model": {"type": "BPE", "vocab": {"b": 1, "a": 0, "ab": 3, "c": 4, "abc": 6, "é": 5},
             "merges": ["a b", "ab c"]}})";
 
-std::string data(const std::string& name) {
+std::string table_data(const std::string& name) {
   std::ifstream file(std::string(SQF_TEST_DATA) + "/tokenizer/" + name, std::ios::binary);
   EXPECT_TRUE(file) << name;
   return {std::istreambuf_iterator<char>(file), {}};
@@ -139,14 +139,14 @@ TEST(TokenizerTables, AreNotMadeOfWhatTheyCannotStandFor) {
 class SameTokenizer : public testing::TestWithParam<const char*> {};
 
 TEST_P(SameTokenizer, ByBothRoads) {
-  const std::string json = data(std::string(GetParam()) + ".json");
+  const std::string json = table_data(std::string(GetParam()) + ".json");
   const std::string section = compiled(json);
   EXPECT_EQ(section == compiled(json), true);
   const auto a = Tokenizer::from_json(json);
   const auto b = from_tables(section);
   ASSERT_TRUE(a) << a.error().message;
   ASSERT_TRUE(b) << b.error().message;
-  const std::string text = data("text.txt"), special = data("special.txt");
+  const std::string text = table_data("text.txt"), special = table_data("special.txt");
   EXPECT_EQ(*a->encode(text, false) == *b->encode(text, false), true);
   EXPECT_EQ(*a->encode(special, true) == *b->encode(special, true), true);
   EXPECT_EQ(*a->encode(special, false) == *b->encode(special, false), true);
@@ -210,7 +210,7 @@ TEST(TokenizerTables, SurviveAnyWrongByte) {
 TEST(TokenizerTables, SurviveWrongNumbersInRealOnes) {
   std::mt19937 random(1);
   for (const char* name : {"llama2", "qwen35", "metaspace"}) {
-    const std::string whole = compiled(data(std::string(name) + ".json"));
+    const std::string whole = compiled(table_data(std::string(name) + ".json"));
     ASSERT_TRUE(from_tables(whole)) << name;
     int accepted = 0;
     for (int round = 0; round < 400; ++round) {
