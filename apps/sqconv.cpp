@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "apps/evaluate.hpp"
+#include "apps/quality_report.hpp"
 #include "apps/report.hpp"
 #include "apps/sqconv.hpp"
 #include "converter/calibration/statistics_file.hpp"
@@ -117,6 +119,19 @@ void warn_of_loss(const sqf::Plan& plan, const sqf::ConvertReport& report) {
                names.c_str());
 }
 
+sqf::Result<sqf::Json> evaluate_file(const sqf::ConversionArguments& a,
+                                     const sqf::SourceModel& source) {
+  sqf::ProgressBar bar(!a.quiet);
+  sqf::EvaluateOptions options;
+  options.threads = a.threads;
+  options.memory_limit = static_cast<uint64_t>(a.calibration.memory_limit) * 1000000;
+  options.progress = [&](uint64_t done, uint64_t total) {
+    bar.show(done, total, "evaluating");
+    return !sqf::interrupted();
+  };
+  return sqf::evaluate(source, a.output, a.evaluation, options);
+}
+
 /// A path need not be UTF-8; JSON must be.
 void print(const sqf::Json& json) {
   std::printf("%s\n", json.dump(1, ' ', false, sqf::Json::error_handler_t::replace).c_str());
@@ -132,6 +147,8 @@ sqf::Result<void> run(const sqf::ConversionArguments& a) {
     if (sqf::is_input(a.output, a.input, *source))
       return sqf::usage_error(a.output + ": is an input");
   }
+  if (!a.report.empty())
+    if (auto r = sqf::check_report_name(a.report); !r) return r;
   sqf::catch_signals();
   auto calibrated = calibrate_for(a, *options, *source);
   if (!calibrated) return calibrated.error();
@@ -149,6 +166,7 @@ sqf::Result<void> run(const sqf::ConversionArguments& a) {
   convert.threads = a.threads;
   convert.replace = a.force;
   convert.compress = a.compress;
+  convert.quality = !a.report.empty();
   auto choices = choose(a, *source, *plan, *calibrated);
   if (!choices) return choices.error();
   convert.choices = *choices;
@@ -176,8 +194,21 @@ sqf::Result<void> run(const sqf::ConversionArguments& a) {
   if (auto written = sqf::ModelFile::open(a.output); !written) return written.error();
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  sqf::Json evaluation;
+  if (!a.evaluation.empty()) {
+    auto measured = evaluate_file(a, *source);
+    if (!measured) return measured.error();
+    evaluation = std::move(*measured);
+  }
+  if (!a.report.empty()) {
+    auto document = sqf::report_document(a, *source, *plan, *options, *choices, *result, seconds);
+    if (!document) return document.error();
+    (*document)["evaluation"] = evaluation;
+    if (auto r = sqf::write_report(*document, a.report, a.force); !r) return r;
+  }
   if (a.json) {
     sqf::Json json = sqf::plan_json(*plan);
+    if (!evaluation.is_null()) json["evaluation"] = evaluation;
     json["file"] = a.output;
     json["file_bytes"] = result->file_bytes;
     json["seconds"] = seconds;
@@ -188,6 +219,12 @@ sqf::Result<void> run(const sqf::ConversionArguments& a) {
         "%s: %.1f MB in %.2f s (%.2f GB/s read), squared error %.3g of the weights' energy\n",
         a.output.c_str(), static_cast<double>(result->file_bytes) / 1e6, seconds,
         static_cast<double>(plan->source_bytes) / 1e9 / seconds, relative_error(*result));
+    if (!evaluation.is_null())
+      std::printf(
+          "perplexity %.3f, the source's %.3f; KL divergence %.4f, %.1f %% same first choice\n",
+          evaluation["file"]["perplexity"].get<double>(),
+          evaluation["source"]["perplexity"].get<double>(), evaluation["kl"]["mean"].get<double>(),
+          100 * evaluation["top1_agreement"].get<double>());
   }
   return {};
 }
@@ -205,6 +242,7 @@ int main(int argc, char** argv) {
   sqf::ConversionArguments arguments;
   CLI::App app("Converts a language model to one quantized .sqf file.", "sqconv");
   sqf::declare_conversion(app, arguments);
+  for (int i = 0; i < argc; i++) arguments.command += (i > 0 ? " " : "") + std::string(argv[i]);
   if (const auto code = sqf::parse_arguments(app, argc, argv)) return *code;
   try {
     if (auto r = run(arguments); !r) return sqf::report("sqconv", r.error());

@@ -8,8 +8,7 @@
 
 #include "apps/report.hpp"
 #include "converter/calibration/statistics.hpp"
-#include "converter/methods/gptq.hpp"
-#include "converter/plan.hpp"
+#include "converter/convert.hpp"
 
 namespace CLI {
 class App;
@@ -32,6 +31,8 @@ struct ConversionArguments {
   double damping = 0.01;
   int64_t search_tokens = 2048;
   bool keep_smoothing = false;
+  std::string report, evaluation;  ///< files
+  std::string command;             ///< the command line as text
   std::vector<std::string> rules;
   std::string statistics;
   CalibrationArguments calibration;
@@ -46,6 +47,12 @@ Result<PlanOptions> plan_options(const ConversionArguments& a);
 GptqOrder gptq_order(const ConversionArguments& a);
 /// What META says of how the file was made.
 Json recipe(const ConversionArguments& a, const PlanOptions& options, const Plan& plan);
+
+/// The document of quality_report.hpp, without its evaluation. `file` is the one written.
+Result<Json> report_document(const ConversionArguments& a, const SourceModel& source,
+                             const Plan& plan, const PlanOptions& options,
+                             std::span<const InputChoice> choices, const ConvertReport& report,
+                             double seconds);
 
 void declare_calibration(CLI::App& app, CalibrationArguments& a);
 

@@ -142,6 +142,11 @@ void declare_conversion(CLI::App& app, ConversionArguments& a) {
                  "sizes of activations from a file that sqconv calibrate wrote, instead of "
                  "measuring them again");
   declare_calibration(app, a.calibration);
+  app.add_option("--report", a.report,
+                 "what the conversion did to each layer: a page (.html) or JSON (.json)");
+  app.add_option("--eval", a.evaluation,
+                 "a UTF-8 text: perplexity and KL divergence of the written file against the "
+                 "source, on the last 40 % of its lines");
   app.add_option("-t,--threads", a.threads, "threads")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

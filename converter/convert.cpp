@@ -109,7 +109,16 @@ Result<ConvertReport> convert(const SourceModel& source, const Plan& plan,
       return Error{Code::interrupted,
                    target.string() + ": stopped before it was complete; nothing was written", 0};
     release_pages(t.source->bytes);
-    report.tensors.push_back({t.spec.name, tensor->stats});
+    TensorReport& told = report.tensors.emplace_back(TensorReport{t.spec.name, tensor->stats, {}});
+    if (tensor->low_rank) {
+      told.low_rank_before = tensor->low_rank->error_before;
+      told.low_rank_after = tensor->low_rank->error_after;
+    }
+    if (options.quality && is_coded(t.method)) {
+      auto quality = measure_tensor(t, fold, given, *tensor, options.threads);
+      if (!quality) return quality.error();
+      told.quality = *quality;
+    }
     done += bytes;
   }
   report.file_bytes = writer->file_size();

@@ -9,12 +9,14 @@
 #include "converter/input_choices.hpp"
 #include "converter/methods/gptq.hpp"
 #include "converter/plan.hpp"
+#include "converter/tensor_quality.hpp"
 
 namespace sqf {
 
 struct ConvertOptions {
   int threads = 1;
   bool replace = false;   ///< an existing target may be replaced
+  bool quality = false;   ///< measures each tensor for a report, which rounds it once more
   bool compress = false;  ///< META and texts as zstd frames
   /// Called between tiles, on the caller's thread, with source bytes done, all of them, and the
   /// tensor's name; returning false stops the work (Code::interrupted, nothing left behind).
@@ -32,6 +34,8 @@ struct ConvertOptions {
 struct TensorReport {
   std::string name;
   QuantizeStats stats;
+  std::optional<TensorQuality> quality;            ///< of coded tensors, where it was asked for
+  double low_rank_before = 0, low_rank_after = 0;  ///< squared errors; where there is a pair
 };
 
 struct ConvertReport {

@@ -18,7 +18,8 @@ const ordered = (values, order) => distinct(values).sort((a, b) => {
   const at = v => order.includes(v) ? order.indexOf(v) : order.length;
   return at(a) - at(b) || String(a).localeCompare(String(b), 'en');
 });
-const roles = ordered(tensors.filter(inLayer).map(t => text(t.role)), ROLES);
+const rounded = t => inLayer(t) && t.rounding !== "none"; // norms are not
+const roles = ordered((tensors.some(rounded) ? tensors.filter(rounded) : tensors.filter(inLayer)).map(t => text(t.role)), ROLES);
 const before = t => object(t.output_error).before, after = t => object(t.output_error).after;
 const count = (t, key) => object(t.counts)[key];
 const missing = words => h('p', {class: 'missing'}, words.split(/(--[a-z]+(?: TEXT)?)/).map((part, i) => i % 2 ? h('code', null, part) : part));
