@@ -50,7 +50,7 @@ sqf::Result<Calibrated> calibrate_for(const sqf::ConversionArguments& a,
   if (!weighed && !needs.statistics && !needs.forward)
     return sqf::usage_error(
         "--calib and --stats serve nothing that is asked for: not --range "
-        "search, nor smoothing, outliers or GPTQ");
+        "search, nor smoothing, outliers, a weighed low-rank pair or GPTQ");
   if (needs.forward || a.statistics.empty()) {
     auto tokens = sqf::read_tokens(source, a.calibration);
     if (!tokens) return tokens.error();

@@ -150,10 +150,11 @@ Result<QuantSpec> choose(const TensorSpec& tensor, const PlanOptions& options,
 Result<void> weigh(const Statistics& statistics, Plan& plan) {
   std::vector<std::shared_ptr<const std::vector<float>>> by_input(statistics.inputs.size());
   for (TensorPlan& t : plan.tensors) {
-    if (!wants_statistics(t)) continue;
+    if (t.spec.input < 0) continue;
     const auto input = static_cast<size_t>(t.spec.input);
     if (input >= by_input.size() || statistics.inputs[input].columns() != t.spec.columns)
       return usage_error("tensor \"" + t.spec.name + "\": the statistics are of another model");
+    if (!wants_statistics(t)) continue;
     if (by_input[input] == nullptr)
       by_input[input] =
           std::make_shared<const std::vector<float>>(statistics.inputs[input].importance());
@@ -240,7 +241,11 @@ Result<void> settle_smoothing(const SmoothingSpec& spec, Plan& plan) {
   }
   for (const TensorPlan& t : plan.tensors) {
     if (t.spec.input < 0 || t.method != Method::keep) continue;
-    if (plan.inputs[static_cast<size_t>(t.spec.input)].smooth != SmoothState::none)
+    bool changes = plan.inputs[static_cast<size_t>(t.spec.input)].smooth != SmoothState::none;
+    for (const InputPlan& in : plan.inputs)
+      changes |= in.smooth == SmoothState::folded && in.layer == t.spec.layer &&
+                 in.site->producer == t.spec.role;
+    if (changes)
       return usage_error("tensor \"" + t.spec.name +
                          "\" keeps the codes that it has, and cannot be smoothed");
   }
@@ -250,7 +255,9 @@ Result<void> settle_smoothing(const SmoothingSpec& spec, Plan& plan) {
 }  // namespace
 
 bool wants_statistics(const TensorPlan& tensor) {
-  return is_coded(tensor.method) && tensor.range == Range::search && tensor.spec.input >= 0;
+  const bool pair = tensor.low_rank.rank > 0 && tensor.weigh_low_rank;
+  return is_coded(tensor.method) && tensor.spec.input >= 0 &&
+         (tensor.range == Range::search || pair);
 }
 
 Result<Plan> make_plan(const SourceModel& source, const PlanOptions& options) {

@@ -60,7 +60,8 @@ struct TensorPlan {
   std::shared_ptr<const std::vector<float>> importance;
 };
 
-/// Statistics would serve it: its ranges are searched for, and what it reads is known.
+/// Statistics would serve it: its ranges are searched for, or it has a low-rank pair that is to be
+/// weighed, and what it reads is known.
 bool wants_statistics(const TensorPlan& tensor);
 
 struct Plan {

@@ -49,6 +49,8 @@ Result<std::array<SmoothState, 4>> parse_sites(const std::string& words) {
     if (site == std::end(kSites))
       return usage_error("--sites: \"" + name +
                          "\" is no site of this architecture: qkv, o, gate_up, down");
+    if (sites[static_cast<size_t>(site->index)] != SmoothState::none)
+      return usage_error("--sites: \"" + name + "\" is named twice");
     sites[static_cast<size_t>(site->index)] = state;
   }
   return sites;

@@ -46,7 +46,7 @@ struct SmoothingSpec {
 };
 
 /// "qkv,gate_up,down:apply": which sites, each folded or, with :apply, divided at run time.
-/// Errors: usage, naming what no block has.
+/// Errors: usage, naming what no block has and what is named twice.
 Result<std::array<SmoothState, 4>> parse_sites(const std::string& words);
 std::string sites_text(const std::array<SmoothState, 4>& sites);
 

@@ -6,8 +6,7 @@
 
 #include "converter/calibration/steps.hpp"
 #include "converter/calibration/windows.hpp"
-#include "converter/tensor_job.hpp"
-#include "format/activation.hpp"
+#include "converter/round_trip.hpp"
 
 namespace sqf {
 namespace {
@@ -16,52 +15,6 @@ const TensorPlan* find_reader(const Plan& plan, int64_t layer, Role role) {
   for (const TensorPlan& t : plan.tensors)
     if (t.spec.layer == layer && t.spec.role == role) return &t;
   return nullptr;
-}
-
-/// The weights that a tensor stands for once it is folded, rounded, and unfolded: w [N][K] in the
-/// coordinates of the source.
-Result<void> round_trip(const Plan& plan, std::span<const InputChoice> choices,
-                        const TensorPlan& tensor, int threads, std::vector<float>* w) {
-  const TensorFold fold = fold_of(plan, choices, tensor);
-  const TensorChoices given = choices_of(tensor, fold, choices);
-  auto encoded = encode_tensor(tensor, given, threads, nullptr);
-  if (!encoded) return encoded.error();
-  const int64_t rows = tensor.spec.rows, columns = tensor.spec.columns;
-  w->resize(static_cast<size_t>(rows * columns));
-  decode_tensor(tensor, given.outliers, *encoded, w->data());
-  unfold(fold, rows, columns, w->data());
-  return {};
-}
-
-/// What the readers see of x [tokens][K]: smoothed, rounded, and unfolded again.
-void round_input(const InputPlan& plan, const InputChoice& choice, int64_t tokens, float* x) {
-  if (plan.activation.kind == QuantizerKind::none) return;
-  ColumnSetRecord set = set_record(plan.activation);
-  set.scale = choice.static_scale;
-  const std::vector<uint32_t> base = base_columns(plan.columns, choice.outliers);
-  std::vector<float> row(base.size());
-  // A scale per tensor is that of these tokens together.
-  std::vector<ActivationRange> ranges;
-  const auto read = [&](int64_t t) {
-    for (size_t i = 0; i < base.size(); i++) {
-      row[i] = x[t * plan.columns + base[i]];
-      if (!choice.smooth.empty()) row[i] /= choice.smooth[base[i]];
-    }
-  };
-  ActivationRange all;
-  for (int64_t t = 0; t < tokens; t++) {
-    read(t);
-    ranges.push_back(range_of(row.data(), static_cast<int64_t>(row.size())));
-    all = t == 0 ? ranges[0] : join(all, ranges.back());
-  }
-  for (int64_t t = 0; t < tokens; t++) {
-    read(t);
-    const ActivationRange range = set.per_tensor != 0 ? all : ranges[static_cast<size_t>(t)];
-    round_activation(set, scale_of(set, range), row.data(), static_cast<int64_t>(row.size()));
-    for (size_t i = 0; i < base.size(); i++)
-      x[t * plan.columns + base[i]] =
-          choice.smooth.empty() ? row[i] : row[i] * choice.smooth[base[i]];
-  }
 }
 
 double squared_distance(const float* a, const float* b, int64_t count) {
