@@ -1,0 +1,192 @@
+// The search for smoothing exponents, on models with loud channels.
+#include "tests/methods/method_file.hpp"
+
+namespace sqf {
+namespace {
+
+MethodModel loud_model(Json config = Json::object()) {
+  return {std::move(config), 4, [](RandomModel& model) { make_loud(model, 8); }};
+}
+
+constexpr const char* kSmoothing[] = {"smoothquant", "smoothquant+", "awq"};
+
+TEST(Search, LowersWhatRoundingCosts) {
+  const TemporaryFolder folder;
+  for (const char* name : kSmoothing) {
+    auto written = write_method(loud_model(), preset_options(name), folder / name);
+    ASSERT_TRUE(written) << written.error().message;
+    double before = 0, after = 0;
+    int lowered = 0, smoothed = 0;
+    for (const InputChoice& choice : written->choices) {
+      if (choice.smooth.empty()) continue;
+      smoothed++;
+      EXPECT_GT(choice.loss_before, 0);
+      EXPECT_LE(choice.loss_after, choice.loss_before);
+      lowered += choice.loss_after < choice.loss_before;
+      before += choice.loss_before;
+      after += choice.loss_after;
+      EXPECT_GE(choice.alpha, 0);
+      EXPECT_LE(choice.alpha, 1);
+      if (choice.loss_after < choice.loss_before) {
+        const auto [least, most] = std::ranges::minmax(choice.smooth);
+        EXPECT_GT(most, least);
+      } else {
+        for (const float s : choice.smooth) EXPECT_EQ(s, 1);
+      }
+    }
+    EXPECT_EQ(smoothed, name == std::string("awq") ? 12 : 9) << name;
+    EXPECT_GE(lowered, 8) << name;
+    EXPECT_LT(after, 0.8 * before) << name;
+    RecordProperty(name, std::to_string(after / before));
+    EXPECT_EQ(written->said.size(), static_cast<size_t>(smoothed));
+  }
+}
+
+TEST(Search, OneExponentForTheModel) {
+  const TemporaryFolder folder;
+  auto written = write_method(loud_model(), preset_options("smoothquant+"), folder / "a.sqf");
+  ASSERT_TRUE(written);
+  const InputChoice& first = written->choices[0];
+  EXPECT_GT(first.alpha, 0);
+  for (const InputChoice& choice : written->choices) {
+    if (choice.smooth.empty()) continue;
+    EXPECT_EQ(choice.alpha, first.alpha);
+    EXPECT_EQ(choice.loss_after, first.loss_after);
+  }
+  // Logits of the written files say the same as the losses of the search: random heads see all
+  // directions of the last hidden state alike.
+  const auto model = loud_model().make();
+  const CalibrationTokens tokens = random_windows(model->description);
+  const auto logits = [&](PlanOptions options, std::optional<double> alpha) {
+    options.head.method = Method::none;
+    options.smoothing.alpha = alpha;
+    EXPECT_TRUE(write_method(loud_model(), options, folder / "b.sqf", replacing()));
+    std::vector<float> all;
+    for (int64_t w = 0; w < tokens.windows; w++) {
+      const auto window = tokens.window(w);
+      const auto of = file_logits(folder / "b.sqf", {window.begin(), window.end()}, true);
+      all.insert(all.end(), of.begin(), of.end());
+    }
+    return all;
+  };
+  const auto exact = logits(folding_options(SmoothMethod::none, 0, "qkv"), std::nullopt);
+  const auto error = [&](const std::vector<float>& of) {
+    double sum = 0;
+    for (size_t i = 0; i < of.size(); i++)
+      sum += std::pow(static_cast<double>(of[i]) - static_cast<double>(exact[i]), 2);
+    return sum;
+  };
+  PlanOptions unsmoothed = preset_options("smoothquant+");
+  unsmoothed.smoothing = {};
+  const double plain = error(logits(unsmoothed, std::nullopt));
+  const double chosen = error(logits(preset_options("smoothquant+"), first.alpha));
+  EXPECT_NEAR(chosen / plain, first.loss_after / first.loss_before, 0.1 * chosen / plain);
+  for (int tenth = 0; tenth <= 10; tenth++)
+    EXPECT_GT(error(logits(preset_options("smoothquant+"), tenth / 10.0)), 0.9 * chosen) << tenth;
+}
+
+TEST(Search, SameBytesForAnyNumberOfThreads) {
+  const TemporaryFolder folder;
+  for (const char* name : {"smoothquant", "smoothquant+", "awq", "gptq", "quik"}) {
+    for (const int threads : {1, 3}) {
+      const auto path = folder / (name + std::to_string(threads));
+      auto written = write_method(loud_model(), preset_options(name), path, replacing(threads));
+      ASSERT_TRUE(written) << written.error().message;
+    }
+    EXPECT_TRUE(read_file(folder / (name + std::string("1"))) ==
+                read_file(folder / (name + std::string("3"))))
+        << name;
+  }
+}
+
+TEST(Search, AGivenExponentIsTaken) {
+  const TemporaryFolder folder;
+  for (const char* name : kSmoothing) {
+    PlanOptions options = preset_options(name);
+    options.smoothing.alpha = 0.35;
+    auto written = write_method(loud_model(), options, folder / name);
+    ASSERT_TRUE(written);
+    const auto model = loud_model().make();
+    options.statistics = &written->statistics;
+    const Plan plan = *make_plan(model->source, options);
+    EXPECT_FALSE(needs_of(plan).forward);
+    EXPECT_TRUE(needs_of(plan).statistics);
+    for (size_t i = 0; i < written->choices.size(); i++) {
+      const InputChoice& choice = written->choices[i];
+      if (choice.smooth.empty()) continue;
+      EXPECT_EQ(choice.alpha, 0.35);
+      EXPECT_EQ(choice.loss_before, 0);
+      const auto sizes =
+          channel_sizes(plan, written->statistics.inputs[i], static_cast<int64_t>(i));
+      EXPECT_EQ(choice.smooth, smoothing_factors(options.smoothing.method, 0.35, sizes));
+    }
+  }
+}
+
+TEST(Search, StopsWhereItIsTold) {
+  const auto model = loud_model().make();
+  const CalibrationTokens tokens = random_windows(model->description);
+  const auto statistics = gather_statistics(model->source, model->description, tokens, {});
+  ASSERT_TRUE(statistics);
+  for (const char* name : kSmoothing) {
+    PlanOptions options = preset_options(name);
+    options.statistics = &*statistics;
+    const auto plan = make_plan(model->source, options);
+    ASSERT_TRUE(plan);
+    int total = 0;
+    uint64_t last = 0;
+    SearchOptions search;
+    search.progress = [&](uint64_t done, uint64_t all) {
+      total++;
+      EXPECT_LE(done, all);
+      last = std::max(last, all);
+      return true;
+    };
+    ASSERT_TRUE(choose_inputs(model->source, *plan, *statistics, tokens, search));
+    EXPECT_EQ(last, name == kSmoothing[1] ? 3u : name == kSmoothing[2] ? 12u : 9u);
+    for (const int stop : {1, 2, total}) {
+      int calls = 0;
+      search.progress = [&](uint64_t, uint64_t) { return ++calls < stop; };
+      auto r = choose_inputs(model->source, *plan, *statistics, tokens, search);
+      ASSERT_FALSE(r);
+      EXPECT_EQ(r.error().code, Code::interrupted);
+      EXPECT_EQ(calls, stop);
+    }
+  }
+}
+
+/// GPTQ rounds what smoothing made; the search itself rounds to nearest.
+TEST(Search, SmoothingUnderGptq) {
+  const TemporaryFolder folder;
+  for (const char* name : kSmoothing) {
+    const auto nearest =
+        write_method(loud_model(), preset_options(name), folder / "nearest.sqf", replacing());
+    const auto gptq = write_method(loud_model(), preset_options(name, "round=gptq"),
+                                   folder / "gptq.sqf", replacing());
+    ASSERT_TRUE(nearest && gptq);
+    for (size_t i = 0; i < nearest->choices.size(); i++)
+      EXPECT_EQ(nearest->choices[i].smooth, gptq->choices[i].smooth);
+    EXPECT_NE(read_file(folder / "nearest.sqf"), read_file(folder / "gptq.sqf"));
+  }
+}
+
+TEST(Search, LossesThatAreNotFiniteAreMalformed) {
+  const auto model = loud_model().make();
+  const CalibrationTokens tokens = random_windows(model->description);
+  const auto statistics = gather_statistics(model->source, model->description, tokens, {});
+  ASSERT_TRUE(statistics);
+  model->values("model.layers.1.self_attn.v_proj.weight")[70] = INFINITY;
+  for (const char* name : kSmoothing) {
+    PlanOptions options = preset_options(name);
+    options.statistics = &*statistics;
+    const auto plan = make_plan(model->source, options);
+    ASSERT_TRUE(plan);
+    auto r = choose_inputs(model->source, *plan, *statistics, tokens, {});
+    ASSERT_FALSE(r) << name;
+    EXPECT_EQ(r.error().code, Code::malformed);
+    EXPECT_NE(r.error().message.find("v_proj"), std::string::npos) << r.error().message;
+  }
+}
+
+}  // namespace
+}  // namespace sqf
