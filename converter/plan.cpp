@@ -1,8 +1,6 @@
 #include "converter/plan.hpp"
 
 #include <algorithm>
-#include <cstdio>
-#include <cstring>
 #include <map>
 #include <regex>
 
@@ -294,85 +292,6 @@ Result<Plan> make_plan(const SourceModel& source, const PlanOptions& options) {
   if (options.linear.method == Method::keep && !kept_any)
     return usage_error("--method keep: nothing in the input is quantized");
   return plan;
-}
-
-namespace {
-
-/// The last words of a name, which say its kind: "self_attn.q_proj.weight" of every layer.
-std::string kind_of(const TensorSpec& spec) {
-  const std::string prefix = "model.layers." + std::to_string(spec.layer) + ".";
-  return spec.layer < 0 ? spec.name : "layers.*." + spec.name.substr(prefix.size());
-}
-
-struct KindSum {
-  int64_t count = 0;
-  uint64_t weights = 0, bytes = 0;
-  const TensorPlan* first = nullptr;
-};
-
-std::vector<std::pair<std::string, KindSum>> sum_by_kind(const Plan& plan) {
-  std::vector<std::pair<std::string, KindSum>> rows;
-  for (const TensorPlan& t : plan.tensors) {
-    const std::string key = kind_of(t.spec);
-    auto row = std::find_if(rows.begin(), rows.end(), [&](auto& r) {
-      const EncodingRecord& e = r.second.first->encoding;
-      return r.first == key && std::memcmp(&e, &t.encoding, sizeof e) == 0 &&
-             (r.second.first->importance == nullptr) == (t.importance == nullptr);
-    });
-    if (row == rows.end()) row = rows.insert(rows.end(), {key, {0, 0, 0, &t}});
-    row->second.count++;
-    row->second.weights += static_cast<uint64_t>(t.spec.rows * t.spec.columns);
-    row->second.bytes += t.bytes;
-  }
-  return rows;
-}
-
-double bits_per_weight(uint64_t bytes, uint64_t weights) {
-  return 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
-}
-
-}  // namespace
-
-std::string plan_text(const Plan& plan) {
-  std::string text;
-  char line[256];
-  uint64_t weights = 0;
-  const auto rows = sum_by_kind(plan);
-  for (const auto& [kind, sum] : rows) {
-    const TensorSpec& spec = sum.first->spec;
-    std::snprintf(line, sizeof line,
-                  "%5lld x %-42s [%lld, %lld]  %-4s  %s%s, %.2f bits/weight, %.2f MB\n",
-                  static_cast<long long>(sum.count), kind.c_str(),
-                  static_cast<long long>(spec.rows), static_cast<long long>(spec.columns),
-                  method_name(sum.first->method), describe(sum.first->encoding).c_str(),
-                  sum.first->importance != nullptr ? ", calibrated" : "",
-                  bits_per_weight(sum.bytes, sum.weights), static_cast<double>(sum.bytes) / 1e6);
-    text += line;
-    weights += sum.weights;
-  }
-  std::snprintf(line, sizeof line,
-                "%zu tensors, %.1f M weights, %.1f MB -> %.1f MB, %.2f bits/weight stored\n",
-                plan.tensors.size(), static_cast<double>(weights) / 1e6,
-                static_cast<double>(plan.source_bytes) / 1e6,
-                static_cast<double>(plan.stored_bytes) / 1e6,
-                bits_per_weight(plan.stored_bytes, weights));
-  return text + line;
-}
-
-Json plan_json(const Plan& plan) {
-  Json tensors = Json::array();
-  for (const TensorPlan& t : plan.tensors)
-    tensors.push_back({{"name", t.spec.name},
-                       {"rows", t.spec.rows},
-                       {"columns", t.spec.columns},
-                       {"source", source_type_name(t.source->type)},
-                       {"method", method_name(t.method)},
-                       {"encoding", describe(t.encoding)},
-                       {"calibrated", t.importance != nullptr},
-                       {"bytes", t.bytes}});
-  return {{"tensors", tensors},
-          {"source_bytes", plan.source_bytes},
-          {"stored_bytes", plan.stored_bytes}};
 }
 
 }  // namespace sqf

@@ -114,11 +114,12 @@ class SiteSearch {
     InputChoice& choice = choices_[index];
     choice.loss_before = *plain;
     choice.loss_after = std::min(*plain, best->second);
-    choice.alpha = best->first;
-    if (best->second < *plain)
+    if (best->second < *plain) {
+      choice.alpha = best->first;
       choice.smooth = smoothing_factors(plan_.smoothing.method, best->first, sizes);
-    else  // factors of 1: the file has a place for them
+    } else {  // factors of 1: the file has a place for them
       choice.smooth.assign(static_cast<size_t>(in.columns), 1.0f);
+    }
     // The source's weights again, for the next site.
     for (size_t i = 0; i < site.reader_count; i++) {
       const TensorPlan& reader = *find_reader(plan_, layer, site.readers[i]);
