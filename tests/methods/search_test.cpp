@@ -31,6 +31,7 @@ TEST(Search, LowersWhatRoundingCosts) {
         const auto [least, most] = std::ranges::minmax(choice.smooth);
         EXPECT_GT(most, least);
       } else {
+        EXPECT_EQ(choice.alpha, 0);
         for (const float s : choice.smooth) EXPECT_EQ(s, 1);
       }
     }
