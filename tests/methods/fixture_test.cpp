@@ -266,21 +266,23 @@ TEST(Fixture, FourBitsAreScaledByTheirActivations) {
   }
 }
 
-/// Importance is of the activation as it is; folded, it is of the smoothed one.
+/// What weighs errors is of the activation that the folded weights read.
 TEST(Fixture, WeighedRangesGainBesideSmoothing) {
   const auto f = Fixture::independent(4);
   for (const double alpha : {0.3, 0.8}) {
+    Case weighed(*f, kFour, 0, true);
+    weighed.smooth(SmoothMethod::awq, alpha);
     const double plain = Case(*f, kFour).smooth(SmoothMethod::awq, alpha).error();
-    const double weighed = Case(*f, kFour, 0, true).smooth(SmoothMethod::awq, alpha).error();
-    EXPECT_LT(weighed, plain) << alpha;
-    Case wrong(*f, kFour, 0, true);
-    wrong.smooth(SmoothMethod::awq, alpha);
-    // Importance that was not divided by s^2, undone by what fold_of does to it.
-    auto undivided = *wrong.plan.tensors[0].importance;
-    for (size_t k = 0; k < undivided.size(); k++)
-      undivided[k] *= wrong.choice().smooth[k] * wrong.choice().smooth[k];
-    wrong.plan.tensors[0].importance = std::make_shared<const Values>(undivided);
-    EXPECT_LT(weighed, wrong.error()) << alpha;
+    EXPECT_LT(weighed.error(), plain) << alpha;
+    // The same as statistics of the smoothed activation would say, in some unit.
+    Values smoothed = f->calibration;
+    const Values& s = weighed.choice().smooth;
+    for (size_t i = 0; i < smoothed.size(); i++) smoothed[i] /= s[i % s.size()];
+    const Values want = statistics_of(smoothed, f->columns).importance();
+    const Values got = fold_of(weighed.plan, weighed.choices, weighed.plan.tensors[0]).importance;
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t k = 1; k < got.size(); k++)
+      EXPECT_NEAR(got[k] / got[0], want[k] / want[0], 1e-5 * want[k] / want[0]) << k;
   }
 }
 
@@ -311,6 +313,14 @@ TEST(Fixture, OutliersAreTheLoudChannels) {
   Case c(*f, kQuik + "int4:asym", 6);
   ASSERT_EQ(c.choice().outliers.size(), 6u);
   EXPECT_TRUE(std::ranges::is_sorted(c.choice().outliers));
+  EXPECT_EQ(c.choice().static_scale, 0);
+  // A static scale is that of the columns that it is for.
+  Case fixed(*f, kInt8 + "int8:static", 6);
+  EXPECT_EQ(fixed.choice().outliers, c.choice().outliers);
+  float rest = 0;
+  for (const uint32_t k : base_columns(f->columns, c.choice().outliers))
+    rest = std::max(rest, f->statistics.abs_max[k]);
+  EXPECT_EQ(fixed.choice().static_scale, rest / 127);
   for (const uint32_t k : c.choice().outliers) EXPECT_GT(f->statistics.abs_max[k], 20);
   // Smoothed away, they are loud no more, and others may be.
   c.smooth(SmoothMethod::smoothquant, 1);
