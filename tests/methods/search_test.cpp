@@ -156,6 +156,21 @@ TEST(Search, StopsWhereItIsTold) {
   }
 }
 
+/// With weights that hardly lose anything, activations decide.
+TEST(Search, CountsWhatActivationsLose) {
+  const TemporaryFolder folder;
+  const auto fine =
+      write_method(loud_model(), preset_options("smoothquant", "act=none"), folder / "fine.sqf");
+  const auto coarse =
+      write_method(loud_model(), preset_options("smoothquant", "act=int4"), folder / "coarse.sqf");
+  ASSERT_TRUE(fine && coarse);
+  for (size_t i = 0; i < fine->choices.size(); i++) {
+    if (fine->choices[i].smooth.empty()) continue;
+    EXPECT_GT(coarse->choices[i].loss_before, 10 * fine->choices[i].loss_before) << i;
+    EXPECT_LT(coarse->choices[i].loss_after, 0.8 * coarse->choices[i].loss_before) << i;
+  }
+}
+
 /// GPTQ rounds what smoothing made; the search itself rounds to nearest.
 TEST(Search, SmoothingUnderGptq) {
   const TemporaryFolder folder;
