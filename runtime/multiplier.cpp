@@ -38,6 +38,30 @@ bool quantizes(const Feed* feed) {
   return feed != nullptr && feed->quantizes();
 }
 
+/// One token: divided, gathered and scaled.
+void move_columns(const Feed& feed, const float* from, float* to) {
+  const uint32_t* places = feed.gather.data();
+  const float* smooth = feed.smooth;
+  if (feed.gather.empty()) {
+    if (smooth == nullptr) std::copy(from, from + feed.count, to);
+    if (smooth != nullptr)
+      for (int64_t i = 0; i < feed.count; i++) to[i] = from[i] / smooth[i];
+  } else {
+    for (int64_t i = 0; i < feed.count; i++) to[i] = from[places[i]];
+    if (smooth != nullptr)
+      for (int64_t i = 0; i < feed.count; i++) to[i] = to[i] / smooth[places[i]];
+  }
+  if (feed.factors != nullptr)
+    for (int64_t i = 0; i < feed.count; i++) to[i] = to[i] * feed.factors[i];
+}
+
+/// Bytes up to which one token's B xh is not worth waking anybody for.
+constexpr int64_t kNarrowAlone = 1 << 16;
+
+int64_t narrow_bytes(const Linear& linear) {
+  return linear.b.rows * linear.b.columns * (linear.b.scales == nullptr ? 2 : 1);
+}
+
 Slice rows_of_share(int64_t rows, int share, int shares) {
   Slice slice(tiles_of(rows), share, shares);
   slice.begin *= kTileRows;
@@ -107,7 +131,9 @@ void Multiplier::add_room(const Linear& linear) {
   Room& room = take(&rooms_, &room_count_);
   room.linear = &linear;
   grow(&room.narrow, tokens_ * linear.b.rows);
-  grow(&room.partial, tokens_ * linear.rows);
+  const auto integers = std::count_if(linear.parts.begin(), linear.parts.end(),
+                                      [&](const LinearPart& part) { return integer(part); });
+  if (integers > 1) grow(&room.partial, tokens_ * linear.rows);
 }
 
 void Multiplier::collect(const Linear& linear) {
@@ -121,19 +147,11 @@ void Multiplier::collect(const Linear& linear) {
 void Multiplier::stage(Source& source, const float* x, int64_t columns, int64_t token) const {
   const Feed* feed = source.feed;
   if (feed == nullptr) return;
-  if (feed->moves()) {
-    const float* from = x + token * columns;
-    float* to = source.moved.data() + token * source.count;
-    for (int64_t i = 0; i < source.count; i++) {
-      const auto c = feed->gather.empty() ? i : int64_t{feed->gather[static_cast<size_t>(i)]};
-      to[i] = feed->smooth == nullptr ? from[c] : from[c] / feed->smooth[c];
-    }
-    if (feed->factors != nullptr)
-      for (int64_t i = 0; i < source.count; i++) to[i] = to[i] * feed->factors[i];
-  }
+  if (feed->moves())
+    move_columns(*feed, x + token * columns, source.moved.data() + token * source.count);
   if (feed->quantizes())
     source.ranges[static_cast<size_t>(token)] =
-        range_of(source.values + token * source.count, source.count);
+        activation_range(isa_, source.values + token * source.count, source.count);
 }
 
 void Multiplier::convert(Form& form, int64_t token) const {
@@ -149,7 +167,7 @@ void Multiplier::convert(Form& form, int64_t token) const {
   const ActivationScale scale = scale_of(set, source.ranges[at]);
   if (form.integer) {
     const IntegerGrid grid = grid_of(set, scale);
-    quantize_token_to(grid, values, token, &form.quantized);
+    quantize_token_to(isa_, grid, values, token, &form.quantized);
     form.offsets[at] = offset_of(grid);
     return;
   }
@@ -163,7 +181,8 @@ void Multiplier::narrow(Room& room, int share, int shares) const {
   if (!linear.has_low_rank()) return;
   const Slice rows(linear.b.rows, share, shares);
   const Form& form = *find_form(linear.low_rank_feed, false, 0);
-  multiply_factor(isa_, linear.b, form.values, tokens_, rows, room.narrow.data(), linear.b.rows);
+  multiply_factor(isa_, linear.b, form.values, tokens_, rows, room.narrow.data(), linear.b.rows,
+                  false);
 }
 
 void Multiplier::prepare(std::span<const Linear* const> readers, const float* x, int64_t tokens) {
@@ -212,10 +231,16 @@ void Multiplier::prepare(std::span<const Linear* const> readers, const float* x,
       convert_all(slice);
     });
   }
-  if (std::any_of(readers.begin(), readers.end(), [](auto* l) { return l->has_low_rank(); }))
-    pool_->run([&](int share, int shares) {
-      for (size_t i = 0; i < room_count_; i++) narrow(*rooms_[i], share, shares);
-    });
+  int64_t bytes = 0;
+  for (const Linear* linear : readers) bytes += narrow_bytes(*linear);
+  if (bytes == 0) return;
+  const auto narrow_all = [&](int share, int shares) {
+    for (size_t i = 0; i < room_count_; i++) narrow(*rooms_[i], share, shares);
+  };
+  if (tokens == 1 && bytes <= kNarrowAlone)
+    narrow_all(0, 1);
+  else
+    pool_->run(narrow_all);
 }
 
 void Multiplier::add_rows(const float* from, int64_t rows, Slice slice, float* y) const {
@@ -223,20 +248,18 @@ void Multiplier::add_rows(const float* from, int64_t rows, Slice slice, float* y
     add(from + t * rows + slice.begin, slice.end - slice.begin, y + t * rows + slice.begin);
 }
 
-void Multiplier::multiply_part(const LinearPart& part, const Form& form, float* y, int share,
-                               int shares) const {
+void Multiplier::multiply_integers(const LinearPart& part, float* y, int share, int shares) const {
   const PartView& w = part.weight;
+  const Form& form = *find_form(part.feed, true, w.encoding.group);
   const Slice tiles(tiles_of(w.rows), share, shares);
-  if (form.integer)
-    matmul(isa_, w, form.quantized, tiles.begin, tiles.end, y, w.rows);
-  else
-    matmul_f32(isa_, w, form.values, tokens_, w.columns, tiles.begin, tiles.end, y, w.rows);
+  matmul(isa_, w, form.quantized, tiles.begin, tiles.end, y, w.rows);
   if (part.weight_sums.empty()) return;
   const Slice rows = rows_of_share(w.rows, share, shares);
   for (int64_t t = 0; t < tokens_; t++) {
     const float offset = form.offsets[static_cast<size_t>(t)];
-    for (int64_t row = rows.begin; row < rows.end; row++)
-      y[t * w.rows + row] += offset * part.weight_sums[static_cast<size_t>(row)];
+    const float* sums = part.weight_sums.data();
+    float* to = y + t * w.rows;
+    for (int64_t row = rows.begin; row < rows.end; row++) to[row] += offset * sums[row];
   }
 }
 
@@ -244,18 +267,25 @@ void Multiplier::multiply(const Linear& linear, float* y, int share, int shares)
   const Slice rows = rows_of_share(linear.rows, share, shares);
   if (rows.begin >= rows.end) return;
   Room* room = find_room(linear);
-  for (size_t i = 0; i < linear.parts.size(); i++) {
-    const LinearPart& part = linear.parts[i];
-    const Form* form = find_form(part.feed, integer(part), part.weight.encoding.group);
-    float* to = i == 0 ? y : room->partial.data();
-    multiply_part(part, *form, to, share, shares);
-    if (i > 0) add_rows(to, linear.rows, rows, y);
+  const Slice tiles(tiles_of(linear.rows), share, shares);
+  // Only the integer kernels cannot add to what is there, so theirs come first.
+  bool written = false;
+  for (const LinearPart& part : linear.parts) {
+    if (!integer(part)) continue;
+    float* to = written ? room->partial.data() : y;
+    multiply_integers(part, to, share, shares);
+    if (written) add_rows(to, linear.rows, rows, y);
+    written = true;
   }
-  if (linear.has_low_rank()) {
-    multiply_factor(isa_, linear.a, room->narrow.data(), tokens_, rows, room->partial.data(),
-                    linear.rows);
-    add_rows(room->partial.data(), linear.rows, rows, y);
+  for (const LinearPart& part : linear.parts) {
+    if (integer(part)) continue;
+    const Form& form = *find_form(part.feed, false, 0);
+    matmul_f32(isa_, part.weight, form.values, tokens_, part.weight.columns, tiles.begin, tiles.end,
+               y, linear.rows, written);
+    written = true;
   }
+  if (linear.has_low_rank())
+    multiply_factor(isa_, linear.a, room->narrow.data(), tokens_, rows, y, linear.rows, true);
   if (linear.bias == nullptr) return;
   for (int64_t t = 0; t < tokens_; t++)
     add(linear.bias + rows.begin, rows.end - rows.begin, y + t * linear.rows + rows.begin);

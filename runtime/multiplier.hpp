@@ -51,7 +51,7 @@ class Multiplier {
   struct Room {
     const Linear* linear = nullptr;
     std::vector<float> narrow;   ///< [tokens][rank]: B xh
-    std::vector<float> partial;  ///< [tokens][rows]: one summand
+    std::vector<float> partial;  ///< [tokens][rows]: one summand, where several have integers
   };
 
   bool integer(const LinearPart& part) const;
@@ -64,8 +64,7 @@ class Multiplier {
   void stage(Source& source, const float* x, int64_t columns, int64_t token) const;
   void convert(Form& form, int64_t token) const;
   void narrow(Room& room, int share, int shares) const;
-  void multiply_part(const LinearPart& part, const Form& form, float* y, int share,
-                     int shares) const;
+  void multiply_integers(const LinearPart& part, float* y, int share, int shares) const;
   void add_rows(const float* from, int64_t rows, Slice slice, float* y) const;
 
   Isa isa_;

@@ -119,8 +119,6 @@ void matmul(Isa isa, const PartView& part, const QuantizedInput& input, int64_t 
   matmul_scalar(part, input, tile_begin, tile_end, y, stride);
 }
 
-namespace {
-
 void multiply_rows([[maybe_unused]] Isa isa, const RowsJob& job) {
 #if defined(__x86_64__)
   if (isa == Isa::avx512_vnni) return multiply_rows_avx512(job);
@@ -129,15 +127,14 @@ void multiply_rows([[maybe_unused]] Isa isa, const RowsJob& job) {
   multiply_rows_scalar(job);
 }
 
-}  // namespace
-
 void matmul_f32(Isa isa, const PartView& part, const float* x, int64_t tokens, int64_t x_stride,
-                int64_t tile_begin, int64_t tile_end, float* y, int64_t stride) {
+                int64_t tile_begin, int64_t tile_end, float* y, int64_t stride, bool add) {
   RowsJob job;
   job.columns = part.columns;
   job.x = x;
   job.x_stride = x_stride;
   job.tokens = tokens;
+  job.add = add;
   job.y_stride = stride;
   const int64_t first = tile_begin * kTileRows;
   const int64_t end = std::min(tile_end * kTileRows, part.rows);
@@ -150,7 +147,7 @@ void matmul_f32(Isa isa, const PartView& part, const float* x, int64_t tokens, i
     return multiply_rows(isa, job);
   }
   thread_local AlignedBuffer scratch;
-  float* tile_values = reinterpret_cast<float*>(scratch.reserve(kTileRows * part.columns * 4));
+  float* tile_values = reinterpret_cast<float*>(scratch.reserve(kTileRows * part.columns * 4 + 64));
   job.values = reinterpret_cast<const uint8_t*>(tile_values);
   job.row_bytes = part.columns * 4;
   for (int64_t tile = tile_begin; tile < tile_end; tile++) {

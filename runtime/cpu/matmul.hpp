@@ -24,8 +24,8 @@ void matmul(Isa isa, const PartView& part, const QuantizedInput& input, int64_t 
             int64_t tile_end, float* y, int64_t stride);
 
 /// The same from f32 activations, for every encoding. Rows of the real grid run at the speed of
-/// memory; tiles of codes are decoded one at a time first.
+/// memory; tiles of codes are decoded one at a time first. `add`: to what y holds.
 void matmul_f32(Isa isa, const PartView& part, const float* x, int64_t tokens, int64_t x_stride,
-                int64_t tile_begin, int64_t tile_end, float* y, int64_t stride);
+                int64_t tile_begin, int64_t tile_end, float* y, int64_t stride, bool add = false);
 
 }  // namespace sqf

@@ -16,7 +16,8 @@ struct Avx2 {
   using F = __m256;
   static constexpr int kLanes = 8;
   static constexpr int kDirectTokens = 2, kDirectMax = 2;
-  static constexpr int kDenseTokens = 3, kRowTokens = 1;
+  static constexpr int kDenseTokens = 3;
+  static constexpr int kRows = 1, kPairRows = 1, kPairTokens = 1;  // 8 sums of the 16 registers
 
   static I load_i(const void* p) { return _mm256_loadu_si256(static_cast<const I*>(p)); }
   static void store_i(void* p, I v) { _mm256_storeu_si256(static_cast<I*>(p), v); }
@@ -58,11 +59,21 @@ struct Avx2 {
     const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
   }
+  static F load_i8(const uint8_t* p) {
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
   static F look_up(const float* table, I index) { return _mm256_i32gather_ps(table, index, 4); }
 
   static __m256i rows_mask(int64_t rows) {
     const int lanes = rows >= 8 ? 8 : rows < 0 ? 0 : static_cast<int>(rows);
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+  static F load_first(const float* p, int64_t count) {
+    return _mm256_maskload_ps(p, rows_mask(count));
+  }
+  static F keep_first(F v, int64_t count) {
+    return _mm256_and_ps(v, _mm256_castsi256_ps(rows_mask(count)));
   }
   static void store_rows(float* p, int64_t rows, F v) {
     if (rows >= 8) return _mm256_storeu_ps(p, v);
@@ -145,14 +156,28 @@ struct Avx2 {
     }
   }
 
-  /// (0 + 16) + (32 + 48), then halves onto each other.
-  static float sum64(const F (&v)[8]) {
-    const F low = _mm256_add_ps(_mm256_add_ps(v[0], v[2]), _mm256_add_ps(v[4], v[6]));
-    const F high = _mm256_add_ps(_mm256_add_ps(v[1], v[3]), _mm256_add_ps(v[5], v[7]));
-    const F eight = _mm256_add_ps(low, high);
-    __m128 quad = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  /// (0 + 16) + (32 + 48) of the columns of a block, as far as there are any, then its two vectors.
+  template <int Count>
+  static F fold(const F (&v)[Count]) {
+    if constexpr (Count == 1) return v[0];
+    if constexpr (Count > 1) return _mm256_add_ps(fold_every_other<0>(v), fold_every_other<1>(v));
+  }
+  template <int First, int Count>
+  static F fold_every_other(const F (&v)[Count]) {
+    F sum = v[First];
+    if constexpr (Count > First + 2) sum = _mm256_add_ps(sum, v[First + 2]);
+    if constexpr (Count > First + 6)
+      return _mm256_add_ps(sum, _mm256_add_ps(v[First + 4], v[First + 6]));
+    if constexpr (Count > First + 4) return _mm256_add_ps(sum, v[First + 4]);
+    return sum;
+  }
+  /// Halves onto each other, then 0 so that it is not -0.
+  static void sum(const F (&folded)[1], float* out) {
+    __m128 quad =
+        _mm_add_ps(_mm256_castps256_ps128(folded[0]), _mm256_extractf128_ps(folded[0], 1));
     quad = _mm_add_ps(quad, _mm_movehl_ps(quad, quad));
-    return _mm_cvtss_f32(_mm_add_ss(quad, _mm_shuffle_ps(quad, quad, 1)));
+    quad = _mm_add_ss(quad, _mm_shuffle_ps(quad, quad, 1));
+    *out = _mm_cvtss_f32(_mm_add_ss(quad, _mm_setzero_ps()));
   }
 
   static void dense(const MatmulJob& job) {

@@ -12,8 +12,8 @@ struct Avx512 {
   using F = __m512;
   static constexpr int kLanes = 16;
   static constexpr int kDirectTokens = 4, kDirectMax = 5;
-  static constexpr int kDenseTokens = 6,
-                       kRowTokens = 4;  // 12 sums and 12 results of the 32 registers
+  static constexpr int kDenseTokens = 6;  // 12 sums and 12 results of the 32 registers
+  static constexpr int kRows = 4, kPairRows = 2, kPairTokens = 2;  // 16 sums
 
   static I load_i(const void* p) { return _mm512_loadu_si512(p); }
   static void store_i(void* p, I v) { _mm512_storeu_si512(p, v); }
@@ -57,11 +57,19 @@ struct Avx512 {
     const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
   }
+  static F load_i8(const uint8_t* p) {
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  }
   static F look_up(const float* table, I index) { return _mm512_i32gather_ps(index, table, 4); }
 
   static __mmask16 rows_mask(int64_t rows) {
     return rows >= 16 ? static_cast<__mmask16>(0xffff) : static_cast<__mmask16>((1u << rows) - 1);
   }
+  static F load_first(const float* p, int64_t count) {
+    return _mm512_maskz_loadu_ps(rows_mask(count), p);
+  }
+  static F keep_first(F v, int64_t count) { return _mm512_maskz_mov_ps(rows_mask(count), v); }
   static void store_rows(float* p, int64_t rows, F v) {
     _mm512_mask_storeu_ps(p, rows_mask(rows), v);
   }
@@ -100,13 +108,29 @@ struct Avx512 {
     }
   }
 
-  /// (0 + 16) + (32 + 48), then halves onto each other.
-  static float sum64(const F (&v)[4]) {
-    const F all = _mm512_add_ps(_mm512_add_ps(v[0], v[1]), _mm512_add_ps(v[2], v[3]));
-    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
-    __m128 quad = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-    quad = _mm_add_ps(quad, _mm_movehl_ps(quad, quad));
-    return _mm_cvtss_f32(_mm_add_ss(quad, _mm_shuffle_ps(quad, quad, 1)));
+  /// (0 + 16) + (32 + 48) of the columns of a block, as far as there are any.
+  template <int Count>
+  static F fold(const F (&v)[Count]) {
+    if constexpr (Count == 1) return v[0];
+    if constexpr (Count == 2) return _mm512_add_ps(v[0], v[1]);
+    if constexpr (Count == 3) return _mm512_add_ps(_mm512_add_ps(v[0], v[1]), v[2]);
+    if constexpr (Count == 4)
+      return _mm512_add_ps(_mm512_add_ps(v[0], v[1]), _mm512_add_ps(v[2], v[3]));
+  }
+  /// Halves onto each other, of four at a time, then 0 so that none is -0.
+  static void sum(const F (&folded)[4], float* out) {
+    const F first = add_halves(folded[0], folded[1]), second = add_halves(folded[2], folded[3]);
+    F quads = _mm512_add_ps(_mm512_shuffle_f32x4(first, second, 0x88),
+                            _mm512_shuffle_f32x4(first, second, 0xdd));
+    quads = _mm512_add_ps(quads, _mm512_permute_ps(quads, 0x4e));
+    quads = _mm512_add_ps(quads, _mm512_permute_ps(quads, 0xb1));
+    const I one_of_each = _mm512_castsi128_si512(_mm_setr_epi32(0, 4, 8, 12));
+    const __m128 four = _mm512_castps512_ps128(_mm512_permutexvar_ps(one_of_each, quads));
+    _mm_storeu_ps(out, _mm_add_ps(four, _mm_setzero_ps()));
+  }
+  /// The halves of a onto each other in the low half, those of b in the high half.
+  static F add_halves(F a, F b) {
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
   }
 
   static void dense(const MatmulJob& job) {

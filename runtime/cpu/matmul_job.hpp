@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "format/layout.hpp"
+#include "runtime/cpu/isa.hpp"
 
 namespace sqf {
 
@@ -58,16 +59,21 @@ void matmul_avx2(const MatmulJob& job);
 void matmul_avx512(const MatmulJob& job);
 
 /// Plain rows times f32 tokens. Sixty-four partial sums by k mod 64 over whole blocks of 64 (the
-/// last one filled with zeros), then a fixed tree: the same bits everywhere.
+/// last one filled with zeros), then a fixed tree: the same bits everywhere. Up to 64 bytes behind
+/// the columns of a row are read, whatever they are.
 struct RowsJob {
   const uint8_t* values = nullptr;
-  Element type = Element::f32;  ///< f32, f16, bf16
+  Element type = Element::f32;  ///< f32, f16, bf16, i8
   int64_t row_bytes = 0, rows = 0, columns = 0;
   const float* x = nullptr;
   int64_t x_stride = 0, tokens = 0;
+  const float* row_scales = nullptr;  ///< [rows] that the sums are multiplied by, or null
+  bool add = false;                   ///< to what y holds
   float* y = nullptr;
   int64_t y_stride = 0;
 };
+
+void multiply_rows(Isa isa, const RowsJob& job);
 
 void multiply_rows_scalar(const RowsJob& job);
 void multiply_rows_avx2(const RowsJob& job);

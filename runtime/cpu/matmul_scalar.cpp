@@ -20,6 +20,7 @@ int32_t dot(const uint8_t* codes, const int8_t* q, int64_t columns, int32_t zero
 }
 
 float load_value(const uint8_t* base, Element type, int64_t index) {
+  if (type == Element::i8) return static_cast<float>(static_cast<int8_t>(base[index]));
   if (type == Element::f32) {
     float value;
     std::memcpy(&value, base + index * 4, 4);
@@ -73,7 +74,10 @@ void multiply_rows_scalar(const RowsJob& job) {
         sums[i] = (sums[i] + sums[i + 16]) + (sums[i + 32] + sums[i + 48]);
       for (int width = 8; width >= 1; width /= 2)
         for (int i = 0; i < width; i++) sums[i] += sums[i + width];
-      job.y[token * job.y_stride + row] = sums[0];
+      float sum = sums[0] + 0.0f;  // never -0
+      if (job.row_scales != nullptr) sum *= job.row_scales[row];
+      float& y = job.y[token * job.y_stride + row];
+      y = job.add ? y + sum : sum;
     }
   }
 }

@@ -46,13 +46,18 @@ int32_t round_segment_scalar(const SegmentSpan& span, float inverse) {
   return sum;
 }
 
-int32_t round_segment_to(const IntegerGrid& grid, const SegmentSpan& span) {
-  const auto lowest = static_cast<float>(grid.lowest), highest = static_cast<float>(grid.highest);
+void find_ends_scalar(const float* x, int64_t columns, float* ends) {
+  const ActivationRange range = range_of(x, columns);
+  ends[0] = range.low;
+  ends[1] = range.high;
+}
+
+int32_t round_segment_to_scalar(const SegmentGrid& grid, const SegmentSpan& span) {
   int32_t sum = 0;
   for (int64_t i = 0; i < span.columns; i++) {
     float v = (span.x[i] - grid.low) / grid.scale;
-    v = v < lowest ? lowest : v;
-    v = v > highest ? highest : v;
+    v = v < grid.lowest ? grid.lowest : v;
+    v = v > grid.highest ? grid.highest : v;
     const int32_t q = static_cast<int32_t>(v + kRounder - kRounder) - grid.shift;
     span.q[i] = static_cast<int8_t>(q);
     sum += q;
@@ -64,14 +69,18 @@ int32_t round_segment_to(const IntegerGrid& grid, const SegmentSpan& span) {
 struct Kernel {
   AbsmaxBits absmax_bits;
   RoundSegment round_segment;
+  FindEnds find_ends;
+  RoundSegmentTo round_segment_to;
 };
 
 Kernel kernel_of([[maybe_unused]] Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::avx512_vnni) return {absmax_bits_avx512, round_segment_avx512};
-  if (isa == Isa::avx2) return {absmax_bits_avx2, round_segment_avx2};
+  if (isa == Isa::avx512_vnni)
+    return {absmax_bits_avx512, round_segment_avx512, find_ends_avx512, round_segment_to_avx512};
+  if (isa == Isa::avx2)
+    return {absmax_bits_avx2, round_segment_avx2, find_ends_avx2, round_segment_to_avx2};
 #endif
-  return {absmax_bits_scalar, round_segment_scalar};
+  return {absmax_bits_scalar, round_segment_scalar, find_ends_scalar, round_segment_to_scalar};
 }
 
 /// -sum = low + 128 * high with both in 16 bits: one multiply-add of pairs then gives zero * -sum.
@@ -108,15 +117,24 @@ void quantize_token(const Kernel& kernel, const float* x, int64_t token, Quantiz
 
 }  // namespace
 
-void quantize_token_to(const IntegerGrid& grid, const float* x, int64_t token,
+ActivationRange activation_range(Isa isa, const float* x, int64_t count) {
+  float ends[2];
+  kernel_of(isa).find_ends(x, count, ends);
+  return range_of(ends, 2);
+}
+
+void quantize_token_to(Isa isa, const IntegerGrid& grid, const float* x, int64_t token,
                        QuantizedInput* out) {
+  const Kernel kernel = kernel_of(isa);
+  const SegmentGrid ends = {grid.scale, grid.low, static_cast<float>(grid.lowest),
+                            static_cast<float>(grid.highest), grid.shift};
   int8_t* q = out->q + token * out->stride;
   if (std::isnan(grid.scale)) std::memset(q, 0, static_cast<size_t>(out->stride));
   for (int64_t s = 0; s < out->segments; s++) {
     const int64_t columns = out->segment_columns(s), at = token * out->segments + s;
     const SegmentSpan span = {x + s * out->segment, columns, slots_of(out->group, columns),
                               q + s * out->segment_slots};
-    const int32_t sum = std::isnan(grid.scale) ? 0 : round_segment_to(grid, span);
+    const int32_t sum = std::isnan(grid.scale) ? 0 : kernel.round_segment_to(ends, span);
     out->scales[at] = grid.scale;
     out->corrections[at] = correction_of(sum);
     out->sums[at] = grid.scale * static_cast<float>(sum);

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "format/activation.hpp"
 #include "runtime/cpu/isa.hpp"
 
 namespace sqf {
@@ -69,7 +70,11 @@ struct IntegerGrid {
 };
 
 /// One token x [columns] onto a grid, into a shaped input.
-void quantize_token_to(const IntegerGrid& grid, const float* x, int64_t token, QuantizedInput* out);
+void quantize_token_to(Isa isa, const IntegerGrid& grid, const float* x, int64_t token,
+                       QuantizedInput* out);
+
+/// range_of(x, count) (format/activation.hpp) of at least one value.
+ActivationRange activation_range(Isa isa, const float* x, int64_t count);
 
 /// quantize_tokens() after shape_input() for x [tokens][columns].
 void quantize_input(Isa isa, const float* x, int64_t tokens, int64_t columns, uint32_t group,
