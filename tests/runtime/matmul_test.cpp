@@ -315,7 +315,7 @@ void check_f32(const PackedPart& part, int64_t tokens, std::mt19937* random) {
 TEST(MatmulF32, RealRows) {
   std::mt19937 random(1);
   for (Element type : {Element::f32, Element::f16, Element::bf16})
-    for (int64_t columns : {1, 16, 63, 64, 100, 576})
+    for (int64_t columns : {1, 16, 36, 63, 64, 100, 576})
       for (int64_t tokens : {1, 4, 7})
         check_f32(real_part(type, 35, columns, &random), tokens, &random);
 }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -110,6 +111,63 @@ TEST(Quantize, RangesOfTokensAndReuse) {
                           static_cast<size_t>(one.segments * 4)),
               0);
   }
+}
+
+/// Ties, what lies beyond the ends, every place in a vector; the last columns of a segment.
+TEST(Quantize, OntoAGrid) {
+  const std::vector<IntegerGrid> grids = {{0.5f, 0, -127, 127, 0},
+                                          {0.37f, -1.7f, 0, 255, 128},
+                                          {1, -5, 0, 15, 0},
+                                          {0.01f, 0, -1, 1, 0}};
+  std::mt19937 random(7);
+  for (const IntegerGrid& grid : grids)
+    for (const uint32_t group : {0u, 16u, 32u})
+      for (const int64_t columns : {1, 7, 16, 33, 100, 600}) {
+        std::vector<float> x(static_cast<size_t>(columns));
+        for (float& v : x)
+          v = static_cast<float>(static_cast<int>(random() % 1201) - 600) * 0.5f * grid.scale +
+              grid.low;
+        for (Isa isa : isas()) {
+          QuantizedInput got;
+          shape_input(1, columns, group, &got);
+          std::memset(got.q, 99, static_cast<size_t>(got.stride));
+          quantize_token_to(isa, grid, x.data(), 0, &got);
+          std::vector<int8_t> want(static_cast<size_t>(got.stride), 0);
+          for (int64_t s = 0; s < got.segments; s++) {
+            int32_t sum = 0;
+            for (int64_t i = 0; i < got.segment_columns(s); i++) {
+              const float v = (x[static_cast<size_t>(s * got.segment + i)] - grid.low) / grid.scale;
+              const auto q =
+                  std::clamp(static_cast<int32_t>(std::nearbyint(v)), grid.lowest, grid.highest) -
+                  grid.shift;
+              want[static_cast<size_t>(s * got.segment_slots + i)] = static_cast<int8_t>(q);
+              sum += q;
+            }
+            ASSERT_EQ(got.scales[s], grid.scale);
+            ASSERT_EQ(correction_value(got.corrections[s]), -sum) << isa_name(isa);
+            ASSERT_EQ(got.sums[s], grid.scale * static_cast<float>(sum));
+          }
+          ASSERT_EQ(std::memcmp(got.q, want.data(), want.size()), 0) << isa_name(isa);
+        }
+      }
+}
+
+TEST(Quantize, RangesOfActivations) {
+  std::mt19937 random(8);
+  std::normal_distribution<float> normal(0, 1);
+  const std::vector<float> odd = {-0.0f,     1e-42f,        -3e38f,        INFINITY,
+                                  -INFINITY, std::nanf(""), -std::nanf("")};
+  for (const int64_t columns : {1, 2, 8, 15, 16, 17, 33, 100})
+    for (size_t turn = 0; turn < 8 + odd.size(); turn++) {
+      std::vector<float> x(static_cast<size_t>(columns));
+      for (float& v : x) v = normal(random) + (turn % 2 == 0 ? 9.0f : -9.0f);
+      if (turn >= 8) x[random() % x.size()] = odd[turn - 8];
+      const ActivationRange want = range_of(x.data(), columns);
+      for (Isa isa : isas()) {
+        const ActivationRange got = activation_range(isa, x.data(), columns);
+        ASSERT_EQ(std::memcmp(&got, &want, sizeof(got)), 0) << isa_name(isa) << " " << columns;
+      }
+    }
 }
 
 }  // namespace
