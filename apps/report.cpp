@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -91,13 +92,27 @@ void ProgressBar::show(uint64_t done, uint64_t total, const std::string& what) {
   shown_ = true;
   const double share =
       static_cast<double>(done) / static_cast<double>(std::max<uint64_t>(total, 1));
-  const double elapsed = time - start_, left = share > 0 ? elapsed / share - elapsed : 0;
   constexpr int kWidth = 30;
   std::string bar(static_cast<size_t>(share * kWidth), '#');
   bar.resize(kWidth, '.');
-  std::fprintf(stderr, "\r\033[K[%s] %3.0f %%  %.2f GB/s  %.0f s left  %s", bar.c_str(),
-               share * 100, static_cast<double>(done) / 1e9 / std::max(elapsed, 1e-9), left,
-               what.substr(0, 40).c_str());
+  const std::string left = left_.words(time - start_, share);
+  std::fprintf(stderr, "\r\033[K[%s] %3.0f %%  %s%s%s", bar.c_str(), share * 100, left.c_str(),
+               left.empty() ? "" : "  ", what.substr(0, 40).c_str());
+}
+
+std::string TimeLeft::words(double elapsed, double share) {
+  constexpr double kShort = 20, kStart = 5, kFar = 20;  // seconds
+  if (elapsed < kStart || !(share > 0) || share >= 1) return "";
+  const double end = elapsed / share;
+  const double left = end - elapsed, shown = end_ - elapsed;
+  if (end_ == 0 || shown < 0 || std::abs(left - shown) > std::max(kFar, 0.2 * shown)) end_ = end;
+  const double seconds = end_ - elapsed;
+  if (end_ < kShort) return "";
+  // Rounded up: nobody minds less.
+  const auto up = [&](double unit) { return static_cast<int64_t>(std::ceil(seconds / unit)); };
+  if (seconds <= 90) return "about " + std::to_string(10 * up(10)) + " s left";
+  if (seconds <= 90 * 60) return "about " + std::to_string(up(60)) + " min left";
+  return "about " + std::to_string(up(3600)) + " h left";
 }
 
 int available_cores() {

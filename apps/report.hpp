@@ -29,6 +29,17 @@ void catch_signals();
 bool interrupted();
 void clear_interrupt();  ///< forgets a Ctrl-C; the other two stay
 
+/// How long work goes on, in words that do not change with every breath: an estimate stands until
+/// another is far from it. Nothing of short work, nor before there is something to go by.
+class TimeLeft {
+ public:
+  /// "about 3 min left" after so many seconds, `share` of the work done; may be empty.
+  std::string words(double elapsed, double share);
+
+ private:
+  double end_ = 0;  ///< seconds after the start; 0: not estimated yet
+};
+
 /// A line on stderr that overwrites itself; silent where stderr is no terminal.
 class ProgressBar {
  public:
@@ -36,12 +47,13 @@ class ProgressBar {
   ~ProgressBar();
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
-  /// done and total in bytes.
+  /// done and total in whatever takes the same time throughout.
   void show(uint64_t done, uint64_t total, const std::string& what);
 
  private:
   bool enabled_, shown_ = false;
   double start_, last_ = 0;
+  TimeLeft left_;
 };
 
 /// Cores that this process may run on.

@@ -16,6 +16,7 @@
 #include "apps/sqconv.hpp"
 #include "converter/calibration/statistics_file.hpp"
 #include "converter/convert.hpp"
+#include "converter/memory.hpp"
 #include "converter/recipe.hpp"
 #include "converter/smoothing_search.hpp"
 #include "loader/model_file.hpp"
@@ -28,49 +29,78 @@ struct Calibrated {
   std::optional<sqf::Statistics> statistics;
 };
 
-/// Reads the text and runs the model over it, as far as the plan has a use for that.
-sqf::Result<Calibrated> calibrate_for(const sqf::ConversionArguments& a,
-                                      const sqf::PlanOptions& options,
-                                      const sqf::SourceModel& source) {
-  Calibrated out;
-  const bool text = !a.calibration.text.empty();
-  // Mistakes that the plan would find are told before the work.
-  auto plan = sqf::make_plan(source, options);
-  if (!plan) return plan.error();
-  const sqf::Needs needs = sqf::needs_of(*plan);
-  if (!text && a.statistics.empty() && a.dry_run) return out;
+/// What of calibration there is a use for.
+struct Wanted {
+  bool tokens = false, statistics = false;
+};
+
+/// Mistakes are told before the work.
+sqf::Result<Wanted> wanted_for(const sqf::ConversionArguments& a, const sqf::Plan& plan) {
+  const bool text = !a.calibration.text.empty(), any = text || !a.statistics.empty();
+  const sqf::Needs needs = sqf::needs_of(plan);
+  if (!any && a.dry_run) return Wanted{};
   if (needs.forward && !text)
     return sqf::usage_error("--method " + a.method + " as asked for needs --calib TEXT");
-  if (needs.statistics && !text && a.statistics.empty())
+  if (needs.statistics && !any)
     return sqf::usage_error("--method " + a.method + " as asked for needs --calib or --stats");
-  if (!text && a.statistics.empty()) return out;
+  if (!any) return Wanted{};
   if (text && !a.statistics.empty() && !needs.forward)
     return sqf::usage_error("--calib and --stats: one is enough for what is asked for");
-  const bool weighed = std::ranges::any_of(plan->tensors, sqf::wants_statistics);
+  const bool weighed = std::ranges::any_of(plan.tensors, sqf::wants_statistics);
   if (!weighed && !needs.statistics && !needs.forward)
     return sqf::usage_error(
         "--calib and --stats serve nothing that is asked for: not --range "
         "search, nor smoothing, outliers, a weighed low-rank pair or GPTQ");
-  if (needs.forward || a.statistics.empty()) {
-    auto tokens = sqf::read_tokens(source, a.calibration);
-    if (!tokens) return tokens.error();
-    out.tokens = std::move(*tokens);
+  return Wanted{needs.forward || a.statistics.empty(), true};
+}
+
+sqf::ConversionMemory memory_for(const sqf::ConversionArguments& a, const sqf::Plan& plan,
+                                 const sqf::SourceModel& source, const Wanted& wanted,
+                                 const sqf::CalibrationTokens* tokens) {
+  sqf::MemoryOptions options;
+  options.threads = a.threads;
+  options.tokenizer_bytes = source.tokenizer_json.size();
+  if (tokens == nullptr) return sqf::conversion_memory(plan, options);
+  options.windows = tokens->windows;
+  options.length = tokens->length;
+  options.search_windows =
+      std::clamp<int64_t>(a.search_tokens / tokens->length, 1, tokens->windows);
+  options.statistics = wanted.statistics && a.statistics.empty();
+  options.text_bytes = tokens->text.bytes;
+  return sqf::conversion_memory(plan, options);
+}
+
+/// From a file, from what an earlier run kept, or by running the model over the text.
+sqf::Result<sqf::Statistics> statistics_for(const sqf::ConversionArguments& a,
+                                            const sqf::SourceModel& source,
+                                            const sqf::ModelDescription& description,
+                                            const sqf::CalibrationTokens* tokens,
+                                            sqf::Journal* journal) {
+  if (!a.statistics.empty()) return sqf::load_statistics(a.statistics, source, description);
+  if (journal != nullptr) {
+    auto kept = sqf::load_statistics(journal->statistics(), source, description);
+    if (kept && kept->text == tokens->text && kept->windows == tokens->windows &&
+        kept->length == tokens->length)
+      return kept;
   }
-  auto statistics = a.statistics.empty()
-                        ? sqf::calibrate(source, plan->description, *out.tokens,
-                                         a.calibration.memory_limit, a.threads, a.quiet)
-                        : sqf::load_statistics(a.statistics, source, plan->description);
-  if (!statistics) return statistics.error();
-  out.statistics = std::move(*statistics);
-  return out;
+  auto statistics =
+      sqf::calibrate(source, description, *tokens, a.calibration.memory_limit, a.threads, a.quiet);
+  if (!statistics || journal == nullptr) return statistics;
+  const auto kept =
+      sqf::save_statistics(*statistics, source, description, journal->statistics(), true);
+  if (!kept) return kept.error();
+  return statistics;
 }
 
 /// Smoothing vectors, outlier columns, static scales: nothing where the plan asks for none.
 sqf::Result<std::vector<sqf::InputChoice>> choose(const sqf::ConversionArguments& a,
                                                   const sqf::SourceModel& source,
                                                   const sqf::Plan& plan,
-                                                  const Calibrated& calibrated) {
+                                                  const Calibrated& calibrated,
+                                                  sqf::Journal* journal) {
   if (!sqf::needs_of(plan).statistics) return std::vector<sqf::InputChoice>();
+  if (journal != nullptr)
+    if (auto kept = journal->choices(plan)) return std::move(*kept);
   sqf::CalibrationTokens windows;
   if (calibrated.tokens)
     windows = calibrated.tokens->thinned(a.search_tokens / calibrated.tokens->length);
@@ -81,7 +111,10 @@ sqf::Result<std::vector<sqf::InputChoice>> choose(const sqf::ConversionArguments
     bar.show(done, total, "searching");
     return !sqf::interrupted();
   };
-  return sqf::choose_inputs(source, plan, *calibrated.statistics, windows, search);
+  auto choices = sqf::choose_inputs(source, plan, *calibrated.statistics, windows, search);
+  if (!choices || journal == nullptr) return choices;
+  if (auto r = journal->keep_choices(*choices); !r) return r.error();
+  return choices;
 }
 
 /// Quantization error of the matrices as a share of their energy.
@@ -137,6 +170,98 @@ void print(const sqf::Json& json) {
   std::printf("%s\n", json.dump(1, ' ', false, sqf::Json::error_handler_t::replace).c_str());
 }
 
+/// The last lines, for people.
+void tell(const sqf::ConversionArguments& a, const sqf::Plan& plan,
+          const sqf::ConvertReport& report, double seconds, const sqf::Json& evaluation) {
+  std::printf("%s: %.1f MB in %.2f s (%.2f GB/s read), squared error %.3g of the weights' energy\n",
+              a.output.c_str(), static_cast<double>(report.file_bytes) / 1e6, seconds,
+              static_cast<double>(plan.source_bytes) / 1e9 / seconds, relative_error(report));
+  if (evaluation.is_null()) return;
+  std::printf("perplexity %.3f, the source's %.3f; KL divergence %.4f, %.1f %% same first choice\n",
+              evaluation["file"]["perplexity"].get<double>(),
+              evaluation["source"]["perplexity"].get<double>(),
+              evaluation["kl"]["mean"].get<double>(),
+              100 * evaluation["top1_agreement"].get<double>());
+}
+
+/// What is left once it is known what calibration there is.
+sqf::Result<void> convert(const sqf::ConversionArguments& a, sqf::PlanOptions& options,
+                          const sqf::SourceModel& source, Calibrated& calibrated,
+                          const sqf::ConversionMemory& memory, sqf::Journal* journal) {
+  if (calibrated.statistics) options.statistics = &*calibrated.statistics;
+  auto plan = sqf::make_plan(source, options);
+  if (!plan) return plan.error();
+  const auto told = [&] {
+    sqf::Json json = sqf::plan_json(*plan);
+    json["memory"] = sqf::memory_json(memory);
+    return json;
+  };
+  if (a.json && a.dry_run)
+    print(told());
+  else if (!a.quiet && !a.json)
+    std::printf("%s%s\n", sqf::plan_text(*plan).c_str(), sqf::memory_text(memory).c_str());
+  if (a.dry_run) return {};
+
+  const auto start = std::chrono::steady_clock::now();
+  sqf::ConvertOptions how;
+  how.threads = a.threads;
+  how.replace = a.force;
+  how.compress = a.compress;
+  how.quality = !a.report.empty();
+  auto choices = choose(a, source, *plan, calibrated, journal);
+  if (!choices) return choices.error();
+  how.choices = *choices;
+  how.tokens = calibrated.tokens ? &*calibrated.tokens : nullptr;
+  how.journal = journal;
+  how.gptq = {sqf::gptq_order(a), a.damping};
+  how.behind_rounded = a.hessian == "quantized";
+  how.recipe = sqf::recipe(a, options, *plan);
+  if (options.statistics != nullptr) {
+    how.calibration = sqf::calibration_json(*options.statistics);
+    const sqf::Json inputs = sqf::choices_json(*plan, *choices);
+    if (!inputs.empty()) how.calibration["inputs"] = inputs;
+  }
+  sqf::Result<sqf::ConvertReport> result = sqf::usage_error("");
+  {
+    sqf::ProgressBar bar(!a.quiet);
+    how.progress = [&](uint64_t done, uint64_t total, const std::string& name) {
+      bar.show(done, total, name);
+      return !sqf::interrupted();
+    };
+    result = sqf::convert(source, *plan, a.output, how);
+  }
+  if (!result) return result.error();
+  warn_of_loss(*plan, *result);
+  // What was written must open: a converter that cannot read its own file has failed.
+  if (auto written = sqf::ModelFile::open(a.output); !written) return written.error();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  sqf::Json evaluation;
+  if (!a.evaluation.empty()) {
+    auto measured = evaluate_file(a, source);
+    if (!measured) return measured.error();
+    evaluation = std::move(*measured);
+  }
+  if (!a.report.empty()) {
+    auto document = sqf::report_document(a, source, *plan, options, *choices, *result, seconds);
+    if (!document) return document.error();
+    (*document)["evaluation"] = evaluation;
+    if (auto r = sqf::write_report(*document, a.report, a.force); !r) return r;
+  }
+  if (a.json) {
+    sqf::Json json = told();
+    if (!evaluation.is_null()) json["evaluation"] = evaluation;
+    json["file"] = a.output;
+    json["file_bytes"] = result->file_bytes;
+    json["seconds"] = seconds;
+    json["relative_squared_error"] = relative_error(*result);
+    print(json);
+  } else if (!a.quiet) {
+    tell(a, *plan, *result, seconds, evaluation);
+  }
+  return {};
+}
+
 sqf::Result<void> run(const sqf::ConversionArguments& a) {
   auto options = sqf::plan_options(a);
   if (!options) return options.error();
@@ -150,82 +275,36 @@ sqf::Result<void> run(const sqf::ConversionArguments& a) {
   if (!a.report.empty())
     if (auto r = sqf::check_report_name(a.report); !r) return r;
   sqf::catch_signals();
-  auto calibrated = calibrate_for(a, *options, *source);
-  if (!calibrated) return calibrated.error();
-  if (calibrated->statistics) options->statistics = &*calibrated->statistics;
   auto plan = sqf::make_plan(*source, *options);
   if (!plan) return plan.error();
-  if (a.json && a.dry_run)
-    print(sqf::plan_json(*plan));
-  else if (!a.quiet && !a.json)
-    std::fputs(sqf::plan_text(*plan).c_str(), stdout);
-  if (a.dry_run) return {};
-
-  const auto start = std::chrono::steady_clock::now();
-  sqf::ConvertOptions convert;
-  convert.threads = a.threads;
-  convert.replace = a.force;
-  convert.compress = a.compress;
-  convert.quality = !a.report.empty();
-  auto choices = choose(a, *source, *plan, *calibrated);
-  if (!choices) return choices.error();
-  convert.choices = *choices;
-  convert.tokens = calibrated->tokens ? &*calibrated->tokens : nullptr;
-  convert.gptq = {sqf::gptq_order(a), a.damping};
-  convert.behind_rounded = a.hessian == "quantized";
-  convert.recipe = sqf::recipe(a, *options, *plan);
-  if (options->statistics != nullptr) {
-    convert.calibration = sqf::calibration_json(*options->statistics);
-    const sqf::Json inputs = sqf::choices_json(*plan, *choices);
-    if (!inputs.empty()) convert.calibration["inputs"] = inputs;
+  const auto wanted = wanted_for(a, *plan);
+  if (!wanted) return wanted.error();
+  Calibrated calibrated;
+  if (wanted->tokens) {
+    auto tokens = sqf::read_tokens(*source, a.calibration);
+    if (!tokens) return tokens.error();
+    calibrated.tokens = std::move(*tokens);
   }
-  sqf::Result<sqf::ConvertReport> result = sqf::usage_error("");
-  {
-    sqf::ProgressBar bar(!a.quiet);
-    convert.progress = [&](uint64_t done, uint64_t total, const std::string& name) {
-      bar.show(done, total, name);
-      return !sqf::interrupted();
-    };
-    result = sqf::convert(*source, *plan, a.output, convert);
+  const sqf::CalibrationTokens* tokens = calibrated.tokens ? &*calibrated.tokens : nullptr;
+  const sqf::ConversionMemory memory = memory_for(a, *plan, *source, *wanted, tokens);
+  const auto limit = static_cast<uint64_t>(a.calibration.memory_limit) * 1000000;
+  if (auto r = sqf::check_memory(memory, limit); !r) return r;
+  if (!a.dry_run && tokens != nullptr)
+    if (auto r = sqf::try_memory(memory); !r) return r;
+  auto work = sqf::open_work(a, *source, tokens, sqf::needs_of(*plan).forward);
+  if (!work) return work.error();
+  if (work->finished) {
+    if (!a.quiet) std::fprintf(stderr, "sqconv: %s: is complete\n", a.output.c_str());
+    return {};
   }
-  if (!result) return result.error();
-  warn_of_loss(*plan, *result);
-  // What was written must open: a converter that cannot read its own file has failed.
-  if (auto written = sqf::ModelFile::open(a.output); !written) return written.error();
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  sqf::Json evaluation;
-  if (!a.evaluation.empty()) {
-    auto measured = evaluate_file(a, *source);
-    if (!measured) return measured.error();
-    evaluation = std::move(*measured);
+  sqf::Journal* const journal = work->journal.get();
+  if (wanted->statistics) {
+    auto statistics = statistics_for(a, *source, plan->description, tokens, journal);
+    if (!statistics) return sqf::stopped(statistics.error(), a, journal);
+    calibrated.statistics = std::move(*statistics);
   }
-  if (!a.report.empty()) {
-    auto document = sqf::report_document(a, *source, *plan, *options, *choices, *result, seconds);
-    if (!document) return document.error();
-    (*document)["evaluation"] = evaluation;
-    if (auto r = sqf::write_report(*document, a.report, a.force); !r) return r;
-  }
-  if (a.json) {
-    sqf::Json json = sqf::plan_json(*plan);
-    if (!evaluation.is_null()) json["evaluation"] = evaluation;
-    json["file"] = a.output;
-    json["file_bytes"] = result->file_bytes;
-    json["seconds"] = seconds;
-    json["relative_squared_error"] = relative_error(*result);
-    print(json);
-  } else if (!a.quiet) {
-    std::printf(
-        "%s: %.1f MB in %.2f s (%.2f GB/s read), squared error %.3g of the weights' energy\n",
-        a.output.c_str(), static_cast<double>(result->file_bytes) / 1e6, seconds,
-        static_cast<double>(plan->source_bytes) / 1e9 / seconds, relative_error(*result));
-    if (!evaluation.is_null())
-      std::printf(
-          "perplexity %.3f, the source's %.3f; KL divergence %.4f, %.1f %% same first choice\n",
-          evaluation["file"]["perplexity"].get<double>(),
-          evaluation["source"]["perplexity"].get<double>(), evaluation["kl"]["mean"].get<double>(),
-          100 * evaluation["top1_agreement"].get<double>());
-  }
+  if (auto r = convert(a, *options, *source, calibrated, memory, journal); !r)
+    return sqf::stopped(r.error(), a, journal);
   return {};
 }
 

@@ -3,12 +3,14 @@
 // too.
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "apps/report.hpp"
 #include "converter/calibration/statistics.hpp"
 #include "converter/convert.hpp"
+#include "converter/journal.hpp"
 
 namespace CLI {
 class App;
@@ -38,8 +40,12 @@ struct ConversionArguments {
   CalibrationArguments calibration;
   int threads = available_cores();
   bool dry_run = false, json = false, force = false, requantize = false, quiet = false,
-       compress = false;
+       compress = false, resume = false;
 };
+
+using NamedWord = std::pair<const char*, const std::string*>;
+/// The options that say what a matrix is to become, without dashes.
+std::vector<NamedWord> linear_options(const ConversionArguments& a);
 
 void declare_conversion(CLI::App& app, ConversionArguments& a);
 /// Errors: usage.
@@ -63,6 +69,17 @@ Result<CalibrationTokens> read_tokens(const SourceModel& source, const Calibrati
 Result<Statistics> calibrate(const SourceModel& source, const ModelDescription& description,
                              const CalibrationTokens& tokens, int64_t memory_limit, int threads,
                              bool quiet);
+
+/// What an earlier run left of this conversion, and where this one keeps what it makes.
+struct Work {
+  std::unique_ptr<Journal> journal;  ///< null: the conversion is short, nothing is kept
+  bool finished = false;             ///< the output is in place already
+};
+/// `forward`: the model is to be run over the text more often than once. Errors: as Journal::open.
+Result<Work> open_work(const ConversionArguments& a, const SourceModel& source,
+                       const CalibrationTokens* tokens, bool forward);
+/// The error that ends a conversion, and how to go on. Removes a folder that is of no use.
+Error stopped(Error error, const ConversionArguments& a, Journal* journal);
 
 /// True where `output` is one of the files that `input` was read from.
 bool is_input(const std::string& output, const std::string& input, const SourceModel& source);

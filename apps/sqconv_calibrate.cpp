@@ -57,7 +57,7 @@ void declare_calibration(CLI::App& app, CalibrationArguments& a) {
       ->capture_default_str();
   app.add_option("--calib-lines", a.lines, "part of the text, A:B in per cent of its lines")
       ->capture_default_str();
-  app.add_option("--mem-limit", a.memory_limit, "MB that calibration may take; 0: any")
+  app.add_option("--mem-limit", a.memory_limit, "MB of memory that the work may take; 0: any")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 32))
       ->capture_default_str();
 }

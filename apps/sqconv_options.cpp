@@ -22,16 +22,13 @@ constexpr const char* kFooter = R"(Examples:
   sqconv calibrate FOLDER --calib text.txt -o stats.sqc  once, for many conversions with --stats
   sqconv FOLDER --dry-run                                what would be done, and the size
 
-Exit codes: 0 good, 1 malformed input, 2 usage, 3 environment or I/O, 4 unsupported, 5 interrupted.)";
+Exit codes: 0 good, 1 malformed input, 2 usage, 3 environment or I/O, 4 unsupported,
+5 interrupted (long work goes on with --resume).)";
 
 /// Words of the command line that say what a matrix is to become.
 std::string linear_words(const ConversionArguments& a) {
   std::string words;
-  const std::pair<const char*, const std::string*> fields[] = {
-      {"bits", &a.bits},     {"grid", &a.grid}, {"group", &a.group},       {"scale", &a.scale},
-      {"factor", &a.factor}, {"zero", &a.zero}, {"planes", &a.planes},     {"range", &a.range},
-      {"round", &a.round},   {"act", &a.act},   {"outliers", &a.outliers}, {"lorc", &a.lorc}};
-  for (const auto& [name, value] : fields)
+  for (const auto& [name, value] : linear_options(a))
     if (!value->empty()) words += (words.empty() ? "" : ",") + std::string(name) + "=" + *value;
   return words;
 }
@@ -58,6 +55,12 @@ Result<void> smoothing_options(const ConversionArguments& a, SmoothingSpec* smoo
 }
 
 }  // namespace
+
+std::vector<NamedWord> linear_options(const ConversionArguments& a) {
+  return {{"bits", &a.bits},     {"grid", &a.grid}, {"group", &a.group},       {"scale", &a.scale},
+          {"factor", &a.factor}, {"zero", &a.zero}, {"planes", &a.planes},     {"range", &a.range},
+          {"round", &a.round},   {"act", &a.act},   {"outliers", &a.outliers}, {"lorc", &a.lorc}};
+}
 
 void declare_conversion(CLI::App& app, ConversionArguments& a) {
   app.add_option("input", a.input, "a .safetensors file, a Hugging Face folder, or a GGUF file")
@@ -152,6 +155,10 @@ void declare_conversion(CLI::App& app, ConversionArguments& a) {
       ->capture_default_str();
   app.add_flag("--allow-requantize", a.requantize, "round weights that are quantized already");
   app.add_flag("--force", a.force, "replace an existing output");
+  app.add_flag(
+      "--resume", a.resume,
+      "go on where a run that was stopped or killed left off, with OUTPUT.work; where there "
+      "is none, begin, and keep one");
   app.add_flag("--compress", a.compress, "store tokenizer.json and other texts as zstd frames");
   app.add_flag("--dry-run", a.dry_run, "print the plan, write nothing");
   app.add_flag("--json", a.json, "print plan and result as JSON");

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "converter/hessian_walk.hpp"
+#include "converter/journal.hpp"
 #include "converter/layout.hpp"
 #include "converter/tensor_job.hpp"
 #include "format/writer.hpp"
@@ -10,8 +11,6 @@
 
 namespace sqf {
 namespace {
-
-constexpr const char* kWriterName = "sqconv 1.0.0";
 
 std::string meta_text(const SourceModel& source, const Plan& plan, const ConvertOptions& options) {
   Json files = Json::array();
@@ -43,6 +42,113 @@ Result<void> append_input(Writer& writer, const InputPlan& plan, const InputChoi
   return writer.append(std::as_bytes(std::span(choice.outliers)));
 }
 
+/// Tensor after tensor, from what was kept of an earlier run or from the source.
+class Conversion {
+ public:
+  Conversion(const SourceModel& source, const Plan& plan, Writer& writer,
+             const std::filesystem::path& target, const ConvertOptions& options)
+      : source_(source),
+        plan_(plan),
+        writer_(writer),
+        target_(target),
+        options_(options),
+        nothing_(plan.inputs.size()),
+        choices_(options.choices.empty() ? nothing_ : options.choices),
+        hessian_{options.threads, options.behind_rounded, options.gptq, nullptr, options.journal} {}
+
+  Result<std::vector<TensorReport>> run() {
+    const auto rounds = [&](const TensorPlan& t) { return t.method == Method::gptq && !kept(t); };
+    if (std::ranges::any_of(plan_.tensors, rounds)) {
+      if (options_.tokens == nullptr) return usage_error("GPTQ needs calibration text");
+      auto made = HessianWalk::create(source_, plan_, choices_, *options_.tokens, hessian_);
+      if (!made) return made.error();
+      walk_ = std::move(*made);
+    }
+    for (const TensorPlan& t : plan_.tensors)
+      if (auto r = convert(t); !r) return r.error();
+    return std::move(reports_);
+  }
+
+ private:
+  bool kept(const TensorPlan& t) const {
+    return options_.journal != nullptr && options_.journal->has(t);
+  }
+
+  /// Asks whether to go on, with the share of `t` that is done.
+  bool go_on(const TensorPlan& t, double share) {
+    const auto bytes = static_cast<double>(t.source->bytes.size());
+    const auto here = static_cast<uint64_t>(share * bytes);
+    if (!stopped_ && options_.progress)
+      stopped_ = !options_.progress(done_ + here, plan_.source_bytes, t.spec.name);
+    return !stopped_;
+  }
+
+  Result<void> convert(const TensorPlan& t) {
+    if (t.spec.input >= 0 && t.spec.input != last_input_) {
+      last_input_ = t.spec.input;
+      const auto index = static_cast<size_t>(last_input_);
+      if (auto r = append_input(writer_, plan_.inputs[index], choices_[index]); !r) return r;
+    }
+    const TensorFold fold = fold_of(plan_, choices_, t);
+    TensorChoices given = choices_of(t, fold, choices_);
+    auto tensor = kept(t) ? options_.journal->tensor(t) : make(t, given);
+    if (!tensor) return tensor.error();
+    if (walk_ != nullptr && !stopped_)
+      if (auto r = walk_->put(t, fold, given.outliers, *tensor); !r) return r;
+    for (const auto component : tensor->components())
+      if (auto r = append(writer_, component, [&] { return go_on(t, 1); }); !r) return r;
+    if (!go_on(t, 1))
+      return Error{Code::interrupted,
+                   target_.string() + ": stopped before it was complete; nothing was written", 0};
+    release_pages(t.source->bytes);
+    if (auto r = report(t, fold, given, *tensor); !r) return r;
+    done_ += t.source->bytes.size();
+    return {};
+  }
+
+  Result<void> report(const TensorPlan& t, const TensorFold& fold, const TensorChoices& given,
+                      const EncodedTensor& tensor) {
+    TensorReport& told = reports_.emplace_back(TensorReport{t.spec.name, tensor.stats, {}});
+    if (tensor.low_rank) {
+      told.low_rank_before = tensor.low_rank->error_before;
+      told.low_rank_after = tensor.low_rank->error_after;
+    }
+    if (!options_.quality || !is_coded(t.method)) return {};
+    auto quality = measure_tensor(t, fold, given, tensor, options_.threads);
+    if (!quality) return quality.error();
+    told.quality = *quality;
+    return {};
+  }
+
+  Result<EncodedTensor> make(const TensorPlan& t, TensorChoices& given) {
+    if (t.method == Method::gptq) {
+      hessian_.go_on = [&] { return go_on(t, 0); };
+      auto input = walk_->input(t.spec.input);
+      if (!input) return input.error();
+      given.gptq = *input;
+    }
+    auto tensor =
+        encode_tensor(t, given, options_.threads, [&](double share) { return go_on(t, share); });
+    if (!tensor || stopped_ || options_.journal == nullptr) return tensor;
+    if (auto r = options_.journal->add(t, *tensor); !r) return r.error();
+    return tensor;
+  }
+
+  const SourceModel& source_;
+  const Plan& plan_;
+  Writer& writer_;
+  const std::filesystem::path& target_;
+  const ConvertOptions& options_;
+  const std::vector<InputChoice> nothing_;
+  const std::span<const InputChoice> choices_;
+  HessianOptions hessian_;
+  std::unique_ptr<HessianWalk> walk_;
+  std::vector<TensorReport> reports_;
+  uint64_t done_ = 0;  ///< source bytes
+  int64_t last_input_ = -1;
+  bool stopped_ = false;
+};
+
 }  // namespace
 
 Result<ConvertReport> convert(const SourceModel& source, const Plan& plan,
@@ -64,65 +170,15 @@ Result<ConvertReport> convert(const SourceModel& source, const Plan& plan,
                                {.replace = options.replace, .compress = options.compress});
   if (!writer) return writer.error();
 
-  HessianOptions hessian = {options.threads, options.behind_rounded, options.gptq, nullptr};
-  std::unique_ptr<HessianWalk> walk;
-  const std::vector<InputChoice> nothing(plan.inputs.size());
-  const std::span<const InputChoice> choices = options.choices.empty() ? nothing : options.choices;
-  if (std::ranges::any_of(plan.tensors, [](auto& t) { return t.method == Method::gptq; })) {
-    if (options.tokens == nullptr) return usage_error("GPTQ needs calibration text");
-    auto made = HessianWalk::create(source, plan, choices, *options.tokens, hessian);
-    if (!made) return made.error();
-    walk = std::move(*made);
-  }
-  ConvertReport report;
-  uint64_t done = 0;
-  int64_t last_input = -1;
-  for (const TensorPlan& t : plan.tensors) {
-    const uint64_t bytes = t.source->bytes.size();
-    bool stopped = false;
-    const auto go_on = [&](double share) {
-      const uint64_t here = static_cast<uint64_t>(share * static_cast<double>(bytes));
-      if (!stopped && options.progress)
-        stopped = !options.progress(done + here, plan.source_bytes, t.spec.name);
-      return !stopped;
-    };
-    if (t.spec.input >= 0 && t.spec.input != last_input) {
-      last_input = t.spec.input;
-      const auto index = static_cast<size_t>(last_input);
-      if (auto r = append_input(*writer, plan.inputs[index], choices[index]); !r) return r.error();
-    }
-    const TensorFold fold = fold_of(plan, choices, t);
-    TensorChoices given = choices_of(t, fold, choices);
-    if (t.method == Method::gptq) {
-      hessian.go_on = [&] { return go_on(0); };
-      auto input = walk->input(t.spec.input);
-      if (!input) return input.error();
-      given.gptq = *input;
-    }
-    auto tensor = encode_tensor(t, given, options.threads, go_on);
-    if (!tensor) return tensor.error();
-    if (walk != nullptr && !stopped)
-      if (auto r = walk->put(t, fold, given.outliers, *tensor); !r) return r.error();
-    for (const auto component : tensor->components())
-      if (auto r = append(*writer, component, [&] { return go_on(1); }); !r) return r.error();
-    if (!go_on(1))
-      return Error{Code::interrupted,
-                   target.string() + ": stopped before it was complete; nothing was written", 0};
-    release_pages(t.source->bytes);
-    TensorReport& told = report.tensors.emplace_back(TensorReport{t.spec.name, tensor->stats, {}});
-    if (tensor->low_rank) {
-      told.low_rank_before = tensor->low_rank->error_before;
-      told.low_rank_after = tensor->low_rank->error_after;
-    }
-    if (options.quality && is_coded(t.method)) {
-      auto quality = measure_tensor(t, fold, given, *tensor, options.threads);
-      if (!quality) return quality.error();
-      told.quality = *quality;
-    }
-    done += bytes;
-  }
-  report.file_bytes = writer->file_size();
-  if (auto r = writer->finish(); !r) return r.error();
+  auto tensors = Conversion(source, plan, *writer, target, options).run();
+  if (!tensors) return tensors.error();
+  const ConvertReport report = {writer->file_size(), std::move(*tensors)};
+  const auto header = writer->seal();
+  if (!header) return header.error();
+  if (options.journal != nullptr)
+    if (auto r = options.journal->keep_finished(*header); !r) return r.error();
+  if (auto r = writer->put_in_place(); !r) return r.error();
+  if (options.journal != nullptr) options.journal->remove();
   return report;
 }
 

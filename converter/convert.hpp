@@ -13,6 +13,10 @@
 
 namespace sqf {
 
+class Journal;
+
+inline constexpr const char* kWriterName = "sqconv 1.0.0";
+
 struct ConvertOptions {
   int threads = 1;
   bool replace = false;   ///< an existing target may be replaced
@@ -25,6 +29,9 @@ struct ConvertOptions {
   std::span<const InputChoice> choices;
   /// What GPTQ gathers its Hessians on; needed where the plan has tensors of that method.
   const CalibrationTokens* tokens = nullptr;
+  /// Of this very work: what it has is taken from there, what is made goes there, and it is removed
+  /// once the file is in place. Null: none is kept.
+  Journal* journal = nullptr;
   GptqOptions gptq;            ///< the order is that of inputs without outliers
   bool behind_rounded = true;  ///< Hessians behind the rounded weights, or behind the source's
   Json recipe;                 ///< goes into META's "quantization": what was asked for

@@ -1,6 +1,7 @@
 #include "converter/hessian_walk.hpp"
 
 #include "converter/calibration/steps.hpp"
+#include "converter/journal.hpp"
 
 namespace sqf {
 
@@ -13,6 +14,11 @@ Result<std::unique_ptr<HessianWalk>> HessianWalk::create(const SourceModel& sour
   auto windows = Windows::embed(source, walk->context_, tokens, options.threads);
   if (!windows) return windows.error();
   walk->windows_ = std::move(*windows);
+  if (options.journal == nullptr) return walk;
+  const auto kept =
+      options.journal->streams(options.journal->layers_done(plan), walk->windows_->streams());
+  walk->start_ = kept.value_or(0);
+  walk->layer_ = walk->start_ - 1;
   return walk;
 }
 
@@ -26,6 +32,8 @@ Result<void> HessianWalk::enter(int64_t layer) {
       const auto ask = [&](int64_t) { return !options_.go_on || options_.go_on(); };
       if (auto r = windows_->run(step, {}, ask); !r) return r.error();
       block_.reset();
+      if (options_.journal != nullptr)
+        if (auto r = options_.journal->keep_streams(layer_ + 1, windows_->streams()); !r) return r;
     }
     layer_++;
     if (layer_ == plan_.description.layers) return {};
@@ -93,7 +101,7 @@ Result<const GptqInput*> HessianWalk::input(int64_t input) {
 
 Result<void> HessianWalk::put(const TensorPlan& tensor, const TensorFold& fold,
                               std::span<const uint32_t> outliers, const EncodedTensor& encoded) {
-  if (!options_.behind_rounded || tensor.spec.input < 0 || tensor.spec.layer < 0) return {};
+  if (!options_.behind_rounded || tensor.spec.input < 0 || tensor.spec.layer < start_) return {};
   if (auto r = enter(tensor.spec.layer); !r) return r;
   const int64_t rows = tensor.spec.rows, columns = tensor.spec.columns;
   weight_.resize(static_cast<size_t>(rows * columns));

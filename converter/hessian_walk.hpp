@@ -14,11 +14,15 @@
 
 namespace sqf {
 
+class Journal;
+
 struct HessianOptions {
   int threads = 1;
   bool behind_rounded = true;   ///< false: behind the source's own weights
   GptqOptions gptq;             ///< the order is that of inputs without outliers
   std::function<bool()> go_on;  ///< asked on the caller's thread between windows
+  /// Where streams are kept at the start of each layer, and taken up again; null: nowhere.
+  Journal* journal = nullptr;
 };
 
 class HessianWalk {
@@ -33,7 +37,8 @@ class HessianWalk {
   /// asked for in ascending order, tensors before them were put. Errors: malformed, interrupted.
   Result<const GptqInput*> input(int64_t input);
 
-  /// A tensor of the current layer as it was rounded.
+  /// A tensor of the current layer as it was rounded. Those of layers before the one that the
+  /// streams were taken up at are none of its business.
   Result<void> put(const TensorPlan& tensor, const TensorFold& fold,
                    std::span<const uint32_t> outliers, const EncodedTensor& encoded);
 
@@ -55,6 +60,7 @@ class HessianWalk {
   const BlockContext context_;
   std::optional<Windows> windows_;
   std::optional<Block> block_;
+  int64_t start_ = 0;   ///< the layer that the streams were taken up at
   int64_t layer_ = -1;  ///< that block_ is of; the count of layers: the head
   int64_t known_ = -1;  ///< the input that factor_ is of
   GptqInput factor_;

@@ -34,18 +34,22 @@ void gather(const float* w, int64_t rows, int64_t stride, std::span<const uint32
     for (const uint32_t k : columns) *out++ = w[row * stride + k];
 }
 
+/// Parts and row sums of a tensor with so many outlier columns, all 0.
+void add_parts(const TensorPlan& plan, int64_t outliers, EncodedTensor* out) {
+  const int64_t rows = plan.spec.rows, base = plan.spec.columns - outliers;
+  out->parts.push_back(allocate_part(plan.encoding, rows, base));
+  if (outliers > 0)
+    out->parts.push_back(allocate_part(real_encoding(Element::f16), rows, outliers));
+  if (plan.row_sums)
+    out->row_sums.resize(component_bytes(
+        row_sum_shape(plan.encoding, 1, static_cast<uint64_t>(rows), static_cast<uint64_t>(base))));
+}
+
 class TensorJob {
  public:
   TensorJob(const TensorPlan& plan, const TensorChoices& choices)
       : plan_(plan), choices_(choices), base_(base_columns(plan.spec.columns, choices.outliers)) {
-    const auto base = static_cast<int64_t>(base_.size());
-    out_.parts.push_back(allocate_part(plan.encoding, plan.spec.rows, base));
-    if (!choices_.outliers.empty())
-      out_.parts.push_back(allocate_part(real_encoding(Element::f16), plan.spec.rows,
-                                         static_cast<int64_t>(choices_.outliers.size())));
-    if (plan.row_sums)
-      out_.row_sums.resize(component_bytes(row_sum_shape(
-          plan.encoding, 1, static_cast<uint64_t>(plan.spec.rows), static_cast<uint64_t>(base))));
+    add_parts(plan, static_cast<int64_t>(choices_.outliers.size()), &out_);
     for (const uint32_t k : base_)
       if (!choices.importance.empty()) importance_.push_back(choices.importance[k]);
   }
@@ -244,6 +248,18 @@ std::vector<std::span<const std::byte>> EncodedTensor::components() const {
                            std::as_bytes(std::span(low_rank->b_scales))});
   out.push_back(std::as_bytes(std::span(bias)));
   std::erase_if(out, [](std::span<const std::byte> bytes) { return bytes.empty(); });
+  return out;
+}
+
+EncodedTensor room_for(const TensorPlan& plan) {
+  EncodedTensor out;
+  const int64_t rows = plan.spec.rows;
+  add_parts(plan, plan.outliers, &out);
+  if (plan.low_rank.rank > 0) {
+    const int64_t rank = std::min({plan.low_rank.rank, rows, plan.spec.columns});
+    out.low_rank = low_rank_room(rows, plan.spec.columns, rank, plan.low_rank.type);
+  }
+  if (plan.bias != nullptr) out.bias.resize(static_cast<size_t>(column_count(*plan.bias)));
   return out;
 }
 

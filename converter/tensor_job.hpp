@@ -37,6 +37,9 @@ struct EncodedTensor {
   std::vector<std::span<const std::byte>> components() const;
 };
 
+/// One with room for every component that the plan asks for, all of it 0.
+EncodedTensor room_for(const TensorPlan& plan);
+
 /// Calls `go_on` between tiles on the caller's thread with the share that is done; false stops the
 /// work: what comes back is not complete then. Errors: malformed (values that are not finite:
 /// tensor, row, column), io (out of memory).

@@ -165,8 +165,13 @@ Result<void> Writer::append(std::span<const std::byte> bytes) {
 }
 
 Result<void> Writer::finish() {
+  if (auto sealed = seal(); !sealed) return sealed.error();
+  return put_in_place();
+}
+
+Result<uint64_t> Writer::seal() {
   assert(component_ == directory_.components.size());
-  if (auto r = flush(); !r) return r;
+  if (auto r = flush(); !r) return r.error();
   if (in_leaf_ > 0) leaves_.push_back(leaf_hash_.digest());
   const auto directory = serialize(directory_);
   for (HeadSection& s : contents_) {
@@ -181,19 +186,20 @@ Result<void> Writer::finish() {
     if ((sections_[i].flags & section_compressed) == 0)
       sections_[i].raw_hash = sections_[i].stored_hash;
     if (contents_[i].kind == SectionKind::chks) leaf_table = sections_[i].stored_hash;
-    if (auto r = file_->write(as_bytes(contents_[i].bytes), sections_[i].offset); !r) return r;
+    if (auto r = file_->write(as_bytes(contents_[i].bytes), sections_[i].offset); !r)
+      return r.error();
   }
   sections_.back().stored_hash = sections_.back().raw_hash = leaf_table;
   const auto table = std::as_bytes(std::span(sections_));
-  if (auto r = file_->write(table, sizeof(Header)); !r) return r;
-  if (auto r = file_->sync(); !r) return r;
+  if (auto r = file_->write(table, sizeof(Header)); !r) return r.error();
+  if (auto r = file_->sync(); !r) return r.error();
 
   header_.section_table_hash = hash_bytes(table);
   header_.complete = kComplete;
   const auto header = std::as_bytes(std::span(&header_, 1));
   header_.header_hash = hash_bytes(header.first(sizeof(Header) - 8));
-  if (auto r = file_->write(header, 0); !r) return r;
-  if (auto r = file_->sync(); !r) return r;
+  if (auto r = file_->write(header, 0); !r) return r.error();
+  if (auto r = file_->sync(); !r) return r.error();
   // A file that no reader would open must not take the place of one that is good.
   const auto opens = [&](std::span<const std::byte> bytes) -> Result<void> {
     auto head = read_head(bytes);
@@ -202,8 +208,8 @@ Result<void> Writer::finish() {
     error.message = target_.string() + ": would not open: " + error.message;
     return error;
   };
-  if (auto r = file_->inspect(opens); !r) return r;
-  return file_->put_in_place();
+  if (auto r = file_->inspect(opens); !r) return r.error();
+  return header_.header_hash;
 }
 
 }  // namespace sqf

@@ -91,6 +91,10 @@ class Writer {
   /// Errors: io; malformed with its rule when the head breaks one (a section that is too long).
   Result<void> finish();
 
+  // finish() in two steps, for who keeps a record of what is about to appear.
+  Result<uint64_t> seal();  ///< all of it but the rename; the hash in the header
+  Result<void> put_in_place() { return file_->put_in_place(); }
+
  private:
   Writer() = default;
   Result<void> put(std::span<const std::byte> bytes);

@@ -43,6 +43,7 @@ class Windows {
 
   int64_t count() const { return count_; }
   int64_t length() const { return context_->length; }
+  std::span<float> streams() { return x_; }  ///< [windows][length][hidden]
   float* stream(int64_t window) {
     return x_.data() + window * context_->length * context_->description.hidden_size;
   }

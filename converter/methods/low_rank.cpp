@@ -79,13 +79,12 @@ void store_row(const double* v, int64_t stride, int64_t n, std::byte* row, float
 
 void store_factors(const Factors& f, int64_t rows, int64_t columns, LowRankPair* pair) {
   const bool scaled = pair->type == FactorType::i8;
-  if (scaled) {
-    pair->a_scales.assign(static_cast<size_t>(rows), 1);
-    pair->b_scales.assign(static_cast<size_t>(f.rank), 1);
-  }
   const int64_t a_row = row_bytes(f.rank, pair->type), b_row = row_bytes(columns, pair->type);
-  pair->a.assign(static_cast<size_t>(rows * a_row), std::byte{0});
-  pair->b.assign(static_cast<size_t>(f.rank * b_row), std::byte{0});
+  LowRankPair room = low_rank_room(rows, columns, f.rank, pair->type);
+  pair->a = std::move(room.a);
+  pair->b = std::move(room.b);
+  pair->a_scales = std::move(room.a_scales);
+  pair->b_scales = std::move(room.b_scales);
   for (int64_t n = 0; n < rows; n++)
     store_row(f.a.data() + n, rows, f.rank, pair->a.data() + n * a_row,
               scaled ? &pair->a_scales[static_cast<size_t>(n)] : nullptr, pair);
@@ -183,6 +182,18 @@ Result<void> check(std::span<const float> error, int64_t rows, int64_t columns,
 }
 
 }  // namespace
+
+LowRankPair low_rank_room(int64_t rows, int64_t columns, int64_t rank, FactorType type) {
+  LowRankPair pair;
+  pair.rank = rank;
+  pair.type = type;
+  pair.a.resize(static_cast<size_t>(rows * row_bytes(rank, type)));
+  pair.b.resize(static_cast<size_t>(rank * row_bytes(columns, type)));
+  if (type == FactorType::f16) return pair;
+  pair.a_scales.assign(static_cast<size_t>(rows), 1);
+  pair.b_scales.assign(static_cast<size_t>(rank), 1);
+  return pair;
+}
 
 Result<LowRankPair> low_rank_pair(std::span<const float> error, int64_t rows, int64_t columns,
                                   const float* weights, const LowRankOptions& options) {

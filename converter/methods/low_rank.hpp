@@ -33,6 +33,9 @@ struct LowRankPair {
   int64_t underflowed = 0;  ///< elements, not 0, that only their smallness made 0
 };
 
+/// Room for a pair [rows][columns]: factors 0, scales 1.
+LowRankPair low_rank_room(int64_t rows, int64_t columns, int64_t rank, FactorType type);
+
 /// The best A B of that rank for `error` [rows][columns] = W - What, row-major. `weights`
 /// [columns], or null for all 1: the square root of each input's mean square; minimises
 /// ||(E - A B) diag(weights)||. A column of weight 0 gets what the others' directions say about
