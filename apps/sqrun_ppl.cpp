@@ -8,6 +8,8 @@
 #include "apps/perplexity.hpp"
 #include "apps/report.hpp"
 #include "apps/sqrun.hpp"
+#include "format/hash.hpp"
+#include "format/json.hpp"
 #include "runtime/text_model.hpp"
 
 namespace sqf {
@@ -20,8 +22,15 @@ struct PplArguments {
   bool json = false;
 };
 
+/// What is scored of a text.
+struct Lines {
+  std::string text;
+  size_t first = 0, end = 0;  ///< lines
+  std::string hash;           ///< XXH3-64 of the whole file, in hex, as CALB has it
+};
+
 /// Lines from `low` to `high` percent: of N lines those from floor(N low / 100) on.
-Result<std::string> read_lines(const PplArguments& a) {
+Result<Lines> read_lines(const PplArguments& a) {
   int low = 0, high = 0, used = 0;
   if (std::sscanf(a.lines.c_str(), "%d%%-%d%%%n", &low, &high, &used) != 2 ||
       used != static_cast<int>(a.lines.size()) || low < 0 || high > 100 || low >= high)
@@ -35,9 +44,31 @@ Result<std::string> read_lines(const PplArguments& a) {
     if (text[i] == '\n' && i + 1 < text.size()) starts.push_back(i + 1);
   const size_t count = starts.size();
   starts.push_back(text.size());
-  const size_t begin = starts[count * static_cast<size_t>(low) / 100];
-  const size_t end = starts[count * static_cast<size_t>(high) / 100];
-  return text.substr(begin, end - begin);
+  Lines lines;
+  lines.first = count * static_cast<size_t>(low) / 100;
+  lines.end = count * static_cast<size_t>(high) / 100;
+  lines.text = text.substr(starts[lines.first], starts[lines.end] - starts[lines.first]);
+  char digits[17];
+  std::snprintf(digits, sizeof digits, "%016llx",
+                static_cast<unsigned long long>(hash_bytes(std::as_bytes(std::span(text)))));
+  lines.hash = digits;
+  return lines;
+}
+
+/// Some of these lines were what the file was calibrated on, so they flatter it. What CALB says is
+/// believed only as far as it can be read.
+bool calibrated_on(const ModelFile& file, const Lines& lines) {
+  const std::string_view text = file.head().section_text(SectionKind::calb);
+  if (text.empty()) return false;
+  const auto calb = parse_json(text, "CALB");
+  if (!calb || !calb->is_object()) return false;
+  const Json said = calb->value("text", Json());
+  if (!said.is_object() || said.value("xxh3", Json()) != Json(lines.hash)) return false;
+  const Json range = said.value("line_range", Json());
+  if (!range.is_array() || range.size() != 2 || !range[0].is_number_unsigned() ||
+      !range[1].is_number_unsigned())
+    return false;
+  return range[0].get<uint64_t>() < lines.end && lines.first < range[1].get<uint64_t>();
 }
 
 /// Mean negative log-likelihood of each window, first token unscored.
@@ -59,21 +90,27 @@ Result<std::vector<double>> score(const PplArguments& a, TextModel& model,
 }
 
 Result<void> run(PplArguments& a) {
-  auto text = read_lines(a);
-  if (!text) return text.error();
+  auto lines = read_lines(a);
+  if (!lines) return lines.error();
   a.engine.context = a.window;
   auto model = TextModel::open(a.model, a.engine);
   if (!model) return model.error();
   if (model->engine().context() < a.window)
     return usage_error("--window " + std::to_string(a.window) + ": the model's context is " +
                        std::to_string(model->engine().context()));
-  auto tokens = model->tokenizer().encode(*text, false);
+  auto tokens = model->tokenizer().encode(lines->text, false);
   if (!tokens) return tokens.error();
   const auto available = static_cast<int64_t>(tokens->size()) / a.window;
   const int64_t windows = a.windows == 0 ? available : a.windows;
   if (windows < 1 || windows > available)
     return usage_error(a.text + ": " + std::to_string(tokens->size()) + " tokens give " +
                        std::to_string(available) + " windows of " + std::to_string(a.window));
+  const bool known = calibrated_on(model->file(), *lines);
+  if (known)
+    std::fprintf(stderr,
+                 "sqrun ppl: warning: %s was calibrated on some of these lines, so the figure "
+                 "flatters it\n",
+                 a.model.c_str());
   auto means = score(a, *model, std::span(*tokens).first(static_cast<size_t>(windows * a.window)));
   if (!means) return means.error();
   const auto [nll, error] = window_mean(*means);
@@ -84,6 +121,7 @@ Result<void> run(PplArguments& a) {
                              {"windows", windows},
                              {"window", a.window},
                              {"lines", a.lines},
+                             {"calibrated_on", known},
                              {"window_nll", *means}}
                             .dump(1)
                             .c_str());

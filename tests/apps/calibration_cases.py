@@ -55,6 +55,21 @@ class Calibration(Case):
         self.call("sqconv", self.model, "--dry-run", "--calib", self.text, "--calib-window", "128",
                   words=["warning", "256 were asked for"])
 
+    def test_perplexity_says_what_was_calibrated_on(self):
+        file = self.folder / "m.sqf"
+        self.call("sqconv", self.model, "-o", file, "--calib", self.text, *OPTIONS, "--calib-lines", "0:60")
+        other = self.folder / "other.txt"
+        other.write_bytes(self.text.read_bytes() + b"more\n")
+        for text, lines, known in ((self.text, "50%-100%", True), (self.text, "60%-100%", False),
+                                   (other, "0%-100%", False)):
+            with self.subTest(text=text.name, lines=lines):
+                command = ["ppl", file, text, "--lines", lines, "--window", "16", "--windows", "1", "--json"]
+                process = start("sqrun", *command)
+                out, err = process.communicate(timeout=60)
+                self.assertEqual(process.returncode, 0, err)
+                self.assertEqual(json.loads(out)["calibrated_on"], known)
+                self.assertEqual(b"calibrated on some of these lines" in err, known)
+
     def test_interrupted_calibration_leaves_nothing(self):
         config = tiny.LLAMA | {"max_position_embeddings": 4096, "num_hidden_layers": 8}
         model = tiny.write_folder(self.shared / "long", config)
