@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <optional>
 #include <span>
@@ -19,6 +20,7 @@
 #include "converter/memory.hpp"
 #include "converter/recipe.hpp"
 #include "converter/smoothing_search.hpp"
+#include "converter/time_budget.hpp"
 #include "loader/model_file.hpp"
 
 namespace {
@@ -52,6 +54,42 @@ sqf::Result<Wanted> wanted_for(const sqf::ConversionArguments& a, const sqf::Pla
         "--calib and --stats serve nothing that is asked for: not --range "
         "search, nor smoothing, outliers, a weighed low-rank pair or GPTQ");
   return Wanted{needs.forward || a.statistics.empty(), true};
+}
+
+/// Fewer calibration tokens, where all of them would take more than the time there is.
+sqf::Result<void> fit_budget(const sqf::ConversionArguments& a, const sqf::SourceModel& source,
+                             const sqf::Plan& plan, sqf::CalibrationTokens* tokens) {
+  if (a.time_budget.empty() || a.dry_run) return {};
+  if (a.resume)
+    return sqf::usage_error(
+        "--time-budget with --resume: name the tokens that the first run chose "
+        "with --calib-tokens instead");
+  const auto budget = sqf::parse_duration(a.time_budget);
+  if (!budget) return budget.error();
+  sqf::WorkTimeOptions options;
+  options.threads = a.threads;
+  options.statistics = a.statistics.empty();
+  options.search_windows =
+      std::clamp<int64_t>(a.search_tokens / tokens->length, 1, tokens->windows);
+  options.gptq = {sqf::gptq_order(a), a.damping};
+  const auto time = sqf::time_work(source, plan, *tokens, options);
+  if (!time) return time.error();
+  if (time->of(1) > *budget)
+    return sqf::usage_error("--time-budget " + a.time_budget + ": one window alone takes about " +
+                            std::to_string(static_cast<int64_t>(std::ceil(time->of(1)))) + " s");
+  int64_t windows = tokens->windows;
+  while (time->of(windows) > *budget) windows--;
+  if (windows == tokens->windows) return {};
+  sqf::CalibrationArguments fewer = a.calibration;
+  fewer.tokens = windows * tokens->length;
+  std::fprintf(stderr, "sqconv: calibrating on %lld of %lld tokens, for about %.0f s\n",
+               static_cast<long long>(fewer.tokens),
+               static_cast<long long>(tokens->windows * tokens->length), time->of(windows));
+  // As --calib-tokens would take them, so that the same file can be made again.
+  auto chosen = sqf::read_tokens(source, fewer);
+  if (!chosen) return chosen.error();
+  *tokens = std::move(*chosen);
+  return {};
 }
 
 sqf::ConversionMemory memory_for(const sqf::ConversionArguments& a, const sqf::Plan& plan,
@@ -284,6 +322,9 @@ sqf::Result<void> run(const sqf::ConversionArguments& a) {
     auto tokens = sqf::read_tokens(*source, a.calibration);
     if (!tokens) return tokens.error();
     calibrated.tokens = std::move(*tokens);
+    if (auto r = fit_budget(a, *source, *plan, &*calibrated.tokens); !r) return r;
+  } else if (!a.time_budget.empty() && !a.dry_run) {
+    return sqf::usage_error("--time-budget is for calibration, and nothing here calibrates");
   }
   const sqf::CalibrationTokens* tokens = calibrated.tokens ? &*calibrated.tokens : nullptr;
   const sqf::ConversionMemory memory = memory_for(a, *plan, *source, *wanted, tokens);

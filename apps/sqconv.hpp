@@ -34,6 +34,7 @@ struct ConversionArguments {
   int64_t search_tokens = 2048;
   bool keep_smoothing = false;
   std::string report, evaluation;  ///< files
+  std::string time_budget;         ///< empty: none
   std::string command;             ///< the command line as text
   std::vector<std::string> rules;
   std::string statistics;

@@ -150,6 +150,10 @@ void declare_conversion(CLI::App& app, ConversionArguments& a) {
   app.add_option("--eval", a.evaluation,
                  "a UTF-8 text: perplexity and KL divergence of the written file against the "
                  "source, on the last 40 % of its lines");
+  app.add_option(
+      "--time-budget", a.time_budget,
+      "calibrate on as many tokens, up to --calib-tokens, as this time allows: 90s, 10m, "
+      "1h30m");
   app.add_option("-t,--threads", a.threads, "threads")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

@@ -70,6 +70,21 @@ class Calibration(Case):
                 self.assertEqual(json.loads(out)["calibrated_on"], known)
                 self.assertEqual(b"calibrated on some of these lines" in err, known)
 
+    def test_time_budget(self):
+        def convert(name, *options):
+            self.call("sqconv", self.model, "-o", self.folder / name, "--calib", self.text, *OPTIONS,
+                      "--round", "gptq", *options)
+            return (self.folder / name).read_bytes()
+
+        # Enough for all of the text: the same bytes as without.
+        self.assertEqual(convert("a.sqf", "--time-budget", "1h30m"), convert("b.sqf"))
+        for budget, words in (("0.001s", ["one window alone takes about"]), ("10", ["90s, 10m or 1h30m"]),
+                              ("m", ["90s, 10m or 1h30m"]), ("0s", ["90s, 10m or 1h30m"])):
+            self.refused("sqconv", self.model, "-o", self.folder / "c.sqf", "--calib", self.text, *OPTIONS,
+                         "--round", "gptq", "--time-budget", budget, code=USAGE, words=words)
+        self.refused("sqconv", self.model, "-o", self.folder / "c.sqf", "--time-budget", "10m", code=USAGE,
+                     words=["nothing here calibrates"])
+
     def test_interrupted_calibration_leaves_nothing(self):
         config = tiny.LLAMA | {"max_position_embeddings": 4096, "num_hidden_layers": 8}
         model = tiny.write_folder(self.shared / "long", config)
