@@ -22,11 +22,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array kNames = {"stream", "inputs", "stats.sqc", "tensors", "key"};
+constexpr std::array kFiles = {"stream", "inputs", "stats.sqc", "tensors", "key"};
 
 /// A file of the folder's, or what a killed run left of one.
 bool is_ours(const std::string& file) {
-  return std::ranges::any_of(kNames, [&](const std::string& name) {
+  return std::ranges::any_of(kFiles, [&](const std::string& name) {
     return file == name || file.starts_with("." + name + ".tmp-");
   });
 }
