@@ -2,6 +2,7 @@
 cannot be done is refused before anything is written."""
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -233,13 +234,16 @@ class Methods(Case):
                         ["smoothquant", *self.calib]):
             refuse("--method", *options, "--stats", stats, words=["of another model"])
 
-    def test_interrupted_searches_leave_nothing(self):
+    def test_interrupted_searches_leave_no_file(self):
         config = tiny.LLAMA | {"max_position_embeddings": 2048, "num_hidden_layers": 12}
         model = tiny.write_folder(self.shared / "deep", config)
         text = self.shared / "long.txt"
         text.write_bytes(self.text.read_bytes() * 40)
         for method, word in (("awq", b"searching"), ("smoothquant+", b"searching"), ("gptq", b"proj")):
-            ours, theirs = os.openpty()
+            try:
+                ours, theirs = os.openpty()
+            except OSError:
+                self.skipTest("no pseudo terminals here")
             self.addCleanup(os.close, ours)
             process = subprocess.Popen(
                 [harness.PROGRAMS / "sqconv", model, "-o", self.folder / "out", "--calib", text, "-t", "2",
@@ -253,4 +257,6 @@ class Methods(Case):
             process.send_signal(signal.SIGINT)
             process.wait(timeout=60)
             self.assertEqual(process.returncode, INTERRUPTED, said)
-            self.assertEqual(list(self.folder.iterdir()), [])
+            # What it had worked out stays for --resume (resume_cases.py), the output does not appear.
+            self.assertEqual([p.name for p in self.folder.iterdir()], ["out.work"])
+            shutil.rmtree(self.folder / "out.work")
