@@ -12,14 +12,14 @@
 namespace sqf {
 namespace {
 
-std::vector<Isa> vector_isas() {
+std::vector<Isa> isas_of_rows() {
   std::vector<Isa> isas;
   if (detected_isa() >= Isa::avx2) isas.push_back(Isa::avx2);
   if (detected_isa() >= Isa::avx512_vnni) isas.push_back(Isa::avx512_vnni);
   return isas;
 }
 
-std::vector<float> random_values(int64_t count, std::mt19937* random) {
+std::vector<float> random_row_values(int64_t count, std::mt19937* random) {
   std::normal_distribution<float> normal(0, 1);
   std::vector<float> values(static_cast<size_t>(count));
   for (float& v : values) v = normal(*random);
@@ -32,9 +32,9 @@ TEST(Rows, ScaledIntegersAreAdded) {
   for (const int64_t columns : {1, 5, 16, 17, 32, 36, 63, 64, 65, 96, 100, 576})
     for (const int64_t tokens : {1, 2, 5})
       for (const int64_t rows : {1, 3, 4, 21}) {
-        const std::vector<float> scales = random_values(rows, &random);
-        const std::vector<float> x = random_values(tokens * columns, &random);
-        const std::vector<float> before = random_values(tokens * rows, &random);
+        const std::vector<float> scales = random_row_values(rows, &random);
+        const std::vector<float> x = random_row_values(tokens * columns, &random);
+        const std::vector<float> before = random_row_values(tokens * rows, &random);
         RowsJob job;
         job.type = Element::i8;
         job.row_bytes = (columns + 63) / 64 * 64;
@@ -74,7 +74,7 @@ TEST(Rows, ScaledIntegersAreAdded) {
             const double bound = static_cast<double>(columns / 64 + 10) * 0x1p-24 * magnitude;
             ASSERT_NEAR(y[at], before[at] + sum * scale, bound + 1e-30) << columns;
           }
-        for (Isa isa : vector_isas()) {
+        for (Isa isa : isas_of_rows()) {
           const std::vector<float> got = run(isa);
           ASSERT_EQ(std::memcmp(got.data(), y.data(), y.size() * 4), 0)
               << isa_name(isa) << " " << rows << "x" << columns << ", tokens " << tokens;
