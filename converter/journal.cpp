@@ -68,8 +68,10 @@ std::optional<InputChoice> take_choice(const InputPlan& in, std::span<const std:
   InputChoice choice;
   choice.smooth.resize(head.smooth);
   choice.outliers.resize(head.outliers);
-  std::memcpy(choice.smooth.data(), bytes.data(), 4 * head.smooth);
-  std::memcpy(choice.outliers.data(), bytes.data() + 4 * head.smooth, 4 * head.outliers);
+  // An empty vector has no place that memcpy may be given.
+  if (head.smooth > 0) std::memcpy(choice.smooth.data(), bytes.data(), 4 * head.smooth);
+  if (head.outliers > 0)
+    std::memcpy(choice.outliers.data(), bytes.data() + 4 * head.smooth, 4 * head.outliers);
   bytes = bytes.subspan(4 * (head.smooth + head.outliers));
   choice.static_scale = static_cast<float>(head.static_scale);
   choice.alpha = head.alpha;

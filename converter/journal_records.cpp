@@ -143,7 +143,7 @@ Result<EncodedTensor> Journal::tensor(const TensorPlan& plan) const {
   auto rest = body.subspan(sizeof head);
   if (head.components != rooms.size()) return other("has other components than were planned");
   std::vector<uint64_t> sizes(rooms.size());
-  std::memcpy(sizes.data(), rest.data(), 8 * sizes.size());
+  if (!sizes.empty()) std::memcpy(sizes.data(), rest.data(), 8 * sizes.size());
   rest = rest.subspan(8 * sizes.size() + head.name);
   for (size_t i = 0; i < rooms.size(); i++) {
     if (sizes[i] != rooms[i].size() || sizes[i] > rest.size())

@@ -8,6 +8,8 @@ import tempfile
 import unittest
 
 PROGRAMS = pathlib.Path()  # set by programs_test.py
+SANITIZED = False  # they are slow, and take memory of their own
+EVERY = 1  # of the many repetitions of faults and kills
 MALFORMED, USAGE, IO, UNSUPPORTED, INTERRUPTED = 1, 2, 3, 4, 5
 
 

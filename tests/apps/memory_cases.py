@@ -6,6 +6,7 @@ import resource
 import time
 
 import tiny_model as tiny
+import harness
 from harness import IO, USAGE, Case, start
 
 CONFIG = tiny.LLAMA | {"hidden_size": 512, "intermediate_size": 1536, "num_attention_heads": 8,
@@ -36,6 +37,8 @@ class Memory(Case):
         return top
 
     def test_takes_what_it_says(self):
+        if harness.SANITIZED:
+            self.skipTest("sanitizers take memory of their own")
         for method in (["--method", "gptq"], ["--method", "awq"], ["--method", "gptq", "--lorc", "16"]):
             out = self.call("sqconv", self.model, "--dry-run", "--json", *self.calib, *method)
             memory = json.loads(out)["memory"]
@@ -51,6 +54,8 @@ class Memory(Case):
                      words=["the Gram matrix of 1536 channels", "the limit is 20 MB", "lower --threads"])
 
     def test_system_that_does_not_give_it(self):
+        if harness.SANITIZED:
+            self.skipTest("sanitizers take memory of their own")
         limit = 60 << 20
         process = start("sqconv", self.model, "-o", self.folder / "m.sqf", *self.calib, "--method", "gptq",
                         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))

@@ -87,7 +87,7 @@ class Resume(Case):
             self.call("sqconv", *self.command(method), env=faults.environment(SLOW))
             took = time.monotonic() - begun
             self.target.unlink()
-            for _ in range(KILLS // len(METHODS)):
+            for _ in range(max(1, KILLS // len(METHODS) // harness.EVERY)):
                 runs = 0
                 while True:
                     process = start("sqconv", *self.command(method, "--resume", "-t", str(rng.choice((1, 3)))),
@@ -113,7 +113,7 @@ class Resume(Case):
                 self.assertEqual(os.listdir(self.folder), ["m.sqf"])
                 self.target.unlink()
         print(f"{sum(met.values())} kills, what they left: {dict(met)}", file=sys.stderr)
-        for kind in ("stream", "inputs", "tensors"):
+        for kind in ("stream", "inputs", "tensors") if harness.EVERY == 1 else ():
             self.assertGreater(met[kind], 0, met)
 
     def test_disk_full_at_every_write(self):
@@ -122,7 +122,7 @@ class Resume(Case):
             for kind in ("pwrite", "rename", "fsync", "fallocate"):
                 count = self.calls(method, kind)
                 self.assertGreater(count, 3)
-                for number in range(1, count + 1, max(1, count // 12)):
+                for number in range(1, count + 1, max(1, count * harness.EVERY // 12)):
                     process = start("sqconv", *self.command(method, "--resume"),
                                     env=faults.environment(f"{kind}:{number}+:ENOSPC"))
                     _, err = process.communicate(timeout=60)
@@ -146,7 +146,7 @@ class Resume(Case):
         self.undisturbed("awq")
         last = self.calls("awq", "rename")
         seen = collections.Counter()
-        for trial in range(40):
+        for trial in range(40 // harness.EVERY):
             self.stop_with("awq", "rename", rng.choice((last - 1, last - 2, last - 3)))
             path = rng.choice(sorted(p for p in self.work.iterdir() if p.name != "key"))
             data = bytearray(path.read_bytes())
@@ -166,7 +166,7 @@ class Resume(Case):
             seen[way] += 1
             self.finish("awq")
             self.target.unlink()
-        self.assertEqual(len(seen), 5)
+        self.assertTrue(len(seen) == 5 or harness.EVERY > 1)
 
     def test_damaged_key(self):
         self.stop_with("gptq", "rename", self.calls("gptq", "rename") - 1)
