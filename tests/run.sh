@@ -56,10 +56,13 @@ for preset in $presets; do
   cmake --preset "$preset" -DSQF_TESTS=ON -DPython3_EXECUTABLE="$PWD/$venv/bin/python"
   cmake --build "$folder"
   step "test, $preset"
+  # These take minutes under sanitizers, and run nothing that small models do not run as well.
+  left_out=()
+  [ "$preset" = release ] || left_out=(-E '^(Reference|EvaluateRealModel)\.')
   report=$PWD/$folder/tests.xml
   rm -f "$report"
   status=0
-  ctest --test-dir "$folder" -j2 --output-on-failure --output-junit "$report" || status=$?
+  ctest --test-dir "$folder" -j2 "${left_out[@]}" --output-on-failure --output-junit "$report" || status=$?
   tests=$(count "$report" tests)
   bad=$(count "$report" failures)
   [ $status -eq 0 ] || [ "$bad" -gt 0 ] || bad=1 # a test that could not be started is no failure in the report
