@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -21,6 +22,7 @@
 #include "converter/recipe.hpp"
 #include "converter/smoothing_search.hpp"
 #include "converter/time_budget.hpp"
+#include "format/text.hpp"
 #include "loader/model_file.hpp"
 
 namespace {
@@ -300,6 +302,24 @@ sqf::Result<void> convert(const sqf::ConversionArguments& a, sqf::PlanOptions& o
   return {};
 }
 
+/// What would fail after the work is told before it.
+sqf::Result<void> check_report_files(const sqf::ConversionArguments& a) {
+  std::error_code ignored;
+  if (!a.report.empty()) {
+    if (auto r = sqf::check_report_name(a.report); !r) return r;
+    if (!a.force && std::filesystem::exists(a.report, ignored))
+      return sqf::io_error(a.report + ": exists already (--force replaces it)");
+  }
+  if (a.evaluation.empty()) return {};
+  auto text = sqf::Mapping::open(a.evaluation);
+  if (!text) return text.error();
+  const auto bytes = text->bytes();
+  const auto at =
+      sqf::find_invalid_utf8({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  if (at) return sqf::malformed(a.evaluation + " is not UTF-8 at byte " + std::to_string(*at));
+  return {};
+}
+
 sqf::Result<void> run(const sqf::ConversionArguments& a) {
   auto options = sqf::plan_options(a);
   if (!options) return options.error();
@@ -310,8 +330,7 @@ sqf::Result<void> run(const sqf::ConversionArguments& a) {
     if (sqf::is_input(a.output, a.input, *source))
       return sqf::usage_error(a.output + ": is an input");
   }
-  if (!a.report.empty())
-    if (auto r = sqf::check_report_name(a.report); !r) return r;
+  if (auto r = check_report_files(a); !r) return r;
   sqf::catch_signals();
   auto plan = sqf::make_plan(*source, *options);
   if (!plan) return plan.error();
@@ -360,6 +379,9 @@ int main(int argc, char** argv) {
     }
   }
   sqf::ConversionArguments arguments;
+  // "sqconv plan ..." is "sqconv ... --dry-run".
+  arguments.dry_run = argc > 1 && std::string_view(argv[1]) == "plan";
+  if (arguments.dry_run) argc--, argv++;
   CLI::App app("Converts a language model to one quantized .sqf file.", "sqconv");
   sqf::declare_conversion(app, arguments);
   for (int i = 0; i < argc; i++) arguments.command += (i > 0 ? " " : "") + std::string(argv[i]);

@@ -20,7 +20,10 @@ constexpr const char* kFooter = R"(Examples:
   sqconv FOLDER -o m.sqf --grid ternary --rule 'down_proj=grid=levels:-4/-1/0/1/4,group=120'
   sqconv FOLDER -o m.sqf --calib text.txt --calib-lines 0:60    ranges by what flows through
   sqconv calibrate FOLDER --calib text.txt -o stats.sqc  once, for many conversions with --stats
-  sqconv FOLDER --dry-run                                what would be done, and the size
+  sqconv FOLDER -o m.sqf --round gptq --calib text.txt --report m.html    least loss, in minutes
+  sqconv FOLDER -o m.sqf --method smoothquant --calib text.txt    8-bit weights and activations
+  sqconv FOLDER -o m.sqf --method quik --calib text.txt --resume  goes on where it was killed
+  sqconv plan FOLDER --method awq                        what would be done, and the size: as --dry-run
 
 Exit codes: 0 good, 1 malformed input, 2 usage, 3 environment or I/O, 4 unsupported,
 5 interrupted (long work goes on with --resume).)";
