@@ -233,13 +233,10 @@ class TensorValues {
       for (int64_t g = 0; g < groups.count; g++) {
         for (int64_t lane = 0; lane < kTileRows; lane++) {
           const int64_t row = t * kTileRows + lane;
-          const std::byte* at = stored + ((t * groups.count + g) * kTileRows + lane) * 4;
+          const std::byte* at = stored + group_index(groups.count, row, g) * 4;
           int64_t sum = 0;
-          if (row < part.rows) {
-            const uint8_t* code = tile.data() + lane * part.columns + groups.begin(g);
-            for (int64_t i = 0; i < groups.size(g); i++) sum += levels[code[i]];
-            sum -= groups.size(g) * group_parameters(part, row, g).zero;
-          }
+          if (row < part.rows)
+            sum = level_sum(part, levels, tile.data() + lane * part.columns, row, g);
           if (load<int32_t>(at) != sum)
             return report(Rule::row_sum,
                           " row " + decimal(row) + " group " + decimal(g) + " states " +

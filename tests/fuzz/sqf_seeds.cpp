@@ -52,15 +52,8 @@ std::vector<Named> encodings() {
 
 Directory directory_of(const EncodingRecord& encoding) {
   DirectoryBuilder builder;
-  InputRecord input = {};
-  input.columns = 40;
-  input.smooth = kNone;
-  input.set_count = 1;
-  input.sets[0].kind = ColumnKind::all;
-  input.sets[0].count = 40;
-  input.sets[0].columns = kNone;
   const uint64_t shape[] = {2, 3, 40};
-  builder.tensor("w", shape, builder.input(input), encoding, true);
+  builder.tensor("w", shape, builder.input(plain_input(40)), encoding, true);
   return builder.finish();
 }
 

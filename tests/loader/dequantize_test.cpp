@@ -159,19 +159,17 @@ Result<std::vector<uint64_t>> rest_of(const std::vector<uint32_t>& first,
   for (uint32_t set = 0; set < 3; set++) {
     d.components.push_back(
         {0, 64, 0, Element::f32, Packing::row_major, 0, 1, input.sets[set].count, {}});
-    PartRecord part = {};
+    PartRecord part = empty_part();
     part.column_set = set;
-    part.planes.fill(kNone);
     part.planes[0] = 2 + set;
-    part.scales = part.row_factors = part.zeros = part.column_factors = part.row_sums = kNone;
     d.parts.push_back(part);
   }
-  TensorRecord t = {};
+  TensorRecord t = empty_tensor();
+  t.input = 0;
   t.name_size = 1;
   t.rank = 2;
   t.shape = {1, 8, 0};
   t.part_count = 3;
-  t.low_rank_a = t.low_rank_b = t.low_rank_a_scales = t.low_rank_b_scales = t.bias = kNone;
   d.tensors = {t};
   d.names = "t";
 

@@ -122,12 +122,7 @@ class LayeredFile {
   }
 
   uint32_t component(const ComponentShape& shape, std::vector<std::byte> bytes) {
-    ComponentRecord c = {};
-    c.size = component_bytes(shape);
-    c.element = shape.element;
-    c.packing = shape.packing;
-    c.rows = shape.rows;
-    c.cols = shape.cols;
+    const ComponentRecord c = component_record(shape);
     EXPECT_EQ(c.size, bytes.size());
     directory_.components.push_back(c);
     bytes_.push_back(std::move(bytes));

@@ -76,7 +76,6 @@ class ComposedFile {
     t.shape = {static_cast<uint64_t>(columns), 0, 0};
     t.input = input;
     t.part_count = 1;
-    t.bias = kNone;
     add_part({real_encoding(Element::f32)}, 1, static_cast<uint64_t>(columns));
     directory_.tensors.push_back(t);
   }
@@ -92,22 +91,16 @@ class ComposedFile {
 
  private:
   TensorRecord named(const std::string& name) {
-    TensorRecord t = {};
+    TensorRecord t = empty_tensor();
     t.name_offset = static_cast<uint32_t>(directory_.names.size());
     t.name_size = static_cast<uint16_t>(name.size());
     t.part_first = static_cast<uint32_t>(directory_.parts.size());
-    t.low_rank_a = t.low_rank_b = t.low_rank_a_scales = t.low_rank_b_scales = kNone;
     directory_.names += name;
     return t;
   }
 
   uint32_t component(const ComponentShape& shape, std::vector<std::byte> bytes) {
-    ComponentRecord c = {};
-    c.size = component_bytes(shape);
-    c.element = shape.element;
-    c.packing = shape.packing;
-    c.rows = shape.rows;
-    c.cols = shape.cols;
+    const ComponentRecord c = component_record(shape);
     EXPECT_EQ(c.size, bytes.size());
     directory_.components.push_back(c);
     bytes_.push_back(std::move(bytes));
