@@ -6,7 +6,7 @@ namespace sqf {
 namespace {
 
 const char* packing_name(Packing packing) {
-  constexpr const char* kNames[] = {"row-major", "tile16 codes", "tile16 groups", "vector"};
+  constexpr const char* kNames[] = {"tile16 values", "tile16 codes", "tile16 groups", "vector"};
   return kNames[static_cast<size_t>(packing)];
 }
 

@@ -63,10 +63,9 @@ void DirectoryBuilder::tensor(const TensorLayout& layout) {
   }
   if (layout.rank != 0) {
     const uint64_t rank = layout.rank;
-    named.record.low_rank_a =
-        component({layout.factor_type, Packing::row_major, m.experts * m.rows, rank});
+    named.record.low_rank_a = component(value_shape(layout.factor_type, m.experts, m.rows, rank));
     named.record.low_rank_b =
-        component({layout.factor_type, Packing::row_major, m.experts * rank, m.columns});
+        component(value_shape(layout.factor_type, m.experts, rank, m.columns));
     if (layout.factor_type == Element::i8) {
       named.record.low_rank_a_scales =
           component({Element::f32, Packing::vector, m.experts * m.rows, 1});

@@ -229,10 +229,14 @@ uint32_t code_count(const EncodingRecord& encoding) {
   return count;
 }
 
+ComponentShape value_shape(Element type, uint64_t experts, uint64_t rows, uint64_t columns) {
+  if (rows == 1) return {type, Packing::vector, experts, columns};
+  return {type, Packing::tile16_values, experts * padded_rows(rows), columns};
+}
+
 ComponentShape plane_shape(const EncodingRecord& encoding, int plane, uint64_t experts,
                            uint64_t rows, uint64_t columns) {
-  if (encoding.grid == Grid::real)
-    return {encoding.value_type, Packing::row_major, experts * rows, columns};
+  if (encoding.grid == Grid::real) return value_shape(encoding.value_type, experts, rows, columns);
   const uint32_t radix = encoding.radices[static_cast<size_t>(plane)];
   return {plane_element(radix), Packing::tile16_codes, experts * padded_rows(rows),
           static_cast<uint64_t>(words_per_row(encoding, radix, static_cast<int64_t>(columns)))};
@@ -278,7 +282,8 @@ ComponentShape row_sum_shape(const EncodingRecord& encoding, uint64_t experts, u
 uint64_t component_bytes(const ComponentShape& shape) {
   if (shape.packing == Packing::tile16_codes) return shape.rows * shape.cols * 4;
   const uint64_t bits = static_cast<uint64_t>(element_bits(shape.element));
-  if (shape.packing == Packing::row_major) return shape.rows * round_up(shape.cols * bits / 8, 64);
+  if (shape.packing == Packing::tile16_values)
+    return shape.rows * round_up(shape.cols * bits / 8, 4);
   return shape.rows * shape.cols * bits / 8;
 }
 

@@ -66,12 +66,30 @@ inline int64_t tiles_of(int64_t rows) {
   return (rows + kTileRows - 1) / kTileRows;
 }
 
+/// Where the values of one matrix stand in a component of value_shape().
+struct ValueLayout {
+  int64_t width = 4;  ///< bytes of a value
+  int64_t lanes = 1;  ///< rows side by side
+  int64_t words = 0;  ///< of a row
+
+  ValueLayout(Element type, int64_t rows, int64_t columns)
+      : width(element_bits(type) / 8),
+        lanes(rows == 1 ? 1 : kTileRows),
+        words((columns * width + 3) / 4) {}
+  int64_t offset(int64_t row, int64_t column) const {
+    const int64_t byte = column * width;
+    return ((row / lanes * words + byte / 4) * lanes + row % lanes) * 4 + byte % 4;
+  }
+};
+
 /// What one component of a part must look like; `experts` matrices stand one after another.
 struct ComponentShape {
   Element element = Element::none;
-  Packing packing = Packing::row_major;
+  Packing packing = Packing::vector;
   uint64_t rows = 0, cols = 0;
 };
+/// Real numbers or low-rank factors: tiles, but a matrix of one row as it is.
+ComponentShape value_shape(Element, uint64_t experts, uint64_t rows, uint64_t columns);
 ComponentShape plane_shape(const EncodingRecord&, int plane, uint64_t experts, uint64_t rows,
                            uint64_t columns);
 ComponentShape scale_shape(const EncodingRecord&, uint64_t experts, uint64_t rows,

@@ -123,7 +123,7 @@ enum class Element : uint16_t {
 };
 
 enum class Packing : uint16_t {
-  row_major = 0,      ///< [rows][cols], rows padded to 64 bytes
+  tile16_values = 0,  ///< [tile][word][16 rows][4 bytes], elements in order within a word
   tile16_codes = 1,   ///< [tile][word][16 rows][4 bytes]
   tile16_groups = 2,  ///< [tile][group][16 rows]
   vector = 3,         ///< [rows][cols], unpadded

@@ -237,9 +237,9 @@ void decode_row(const PartView& part, int64_t row, float* out) {
   const EncodingRecord& e = part.encoding;
   const int64_t columns = part.columns;
   if (e.grid == Grid::real) {
-    const int64_t bytes = element_bits(e.value_type) / 8;
-    const std::byte* base = part.planes[0] + row * ((columns * bytes + 63) / 64 * 64);
-    for (int64_t i = 0; i < columns; i++) out[i] = load_value(base, e.value_type, i);
+    const ValueLayout layout(e.value_type, part.rows, columns);
+    for (int64_t i = 0; i < columns; i++)
+      out[i] = load_value(part.planes[0] + layout.offset(row, i), e.value_type, 0);
     return;
   }
   std::vector<uint32_t> codes(static_cast<size_t>(columns), 0u);

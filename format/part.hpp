@@ -15,9 +15,9 @@ namespace sqf {
 /// Sizes were checked when the file was opened, so nothing here checks them again.
 struct PartView {
   EncodingRecord encoding = {};
-  int64_t rows = 0;     ///< real rows; the stored ones are padded to 16 (codes) or not (real)
+  int64_t rows = 0;     ///< real rows; the stored ones are padded to 16
   int64_t columns = 0;  ///< the part's own columns
-  std::array<const std::byte*, kMaxPlanes> planes = {};  ///< tile16 words; grid real: values
+  std::array<const std::byte*, kMaxPlanes> planes = {};  ///< words of tiles; grid real: values
   const std::byte* scales = nullptr;   ///< [tile][group][16] of encoding.scale_type
   const float* row_factors = nullptr;  ///< [tile][16], where encoding.row_factor
   const std::byte* zeros = nullptr;    ///< [tile][group][16] u8 or f16, or [tile][group][8] u4

@@ -130,12 +130,11 @@ void fill_codes(const EncodingRecord& e, const Layout& layout, std::byte* sectio
 void fill_values(const EncodingRecord& e, const Layout& layout, std::byte* section,
                  Sequence& sequence) {
   const auto width = static_cast<size_t>(element_bits(e.value_type) / 8);
-  const size_t stride = layout.planes[0].size / kTileRows;
-  for (size_t row = 0; row < kTileRows; row++)
-    fill_numbers(e.value_type,
-                 {section + layout.planes[0].offset + row * stride,
-                  static_cast<size_t>(layout.columns) * width},
-                 sequence);
+  const ValueLayout places(e.value_type, kTileRows, layout.columns);
+  std::byte* values = section + layout.planes[0].offset;
+  for (int64_t row = 0; row < kTileRows; row++)
+    for (int64_t k = 0; k < layout.columns; k++)
+      fill_numbers(e.value_type, {values + places.offset(row, k), width}, sequence);
 }
 
 void fill(const EncodingRecord& e, const Layout& layout, std::byte* section) {

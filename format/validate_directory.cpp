@@ -280,7 +280,7 @@ class DirectoryCheck {
     const Element element = scaled ? Element::i8 : Element::f16;
     const uint64_t r = t.rank_pair;
     const auto factor = [&](uint64_t rows, uint64_t cols) {
-      return ComponentShape{element, Packing::row_major, m.experts * rows, cols};
+      return value_shape(element, m.experts, rows, cols);
     };
     if (auto ok = use(t.low_rank_a, factor(m.rows, r), "low-rank A"); !ok) return ok;
     if (auto ok = use(t.low_rank_b, factor(r, m.columns), "low-rank B"); !ok) return ok;

@@ -87,21 +87,22 @@ class TensorValues {
                       base + i * width);
   }
 
-  /// Row-major [rows][columns]: finite, and zero to the end of each row's 64 bytes.
+  /// One matrix in its packing: finite, and zero to the end of its words and tiles.
   void real_rows(const std::byte* base, Element type, int64_t rows, int64_t columns,
                  const char* what) {
-    const int64_t width = element_bits(type) / 8;
-    const int64_t stride = (columns * width + 63) / 64 * 64;
-    for (int64_t row = 0; row < rows; row++, base += stride) {
+    const ValueLayout layout(type, rows, columns);
+    // A row alone has no padding, its last word may not even be whole.
+    const int64_t stored_rows = rows == 1 ? 1 : tiles_of(rows) * kTileRows;
+    const int64_t stored = rows == 1 ? columns : layout.words * 4 / layout.width;
+    for (int64_t row = 0; row < stored_rows; row++) {
+      const auto where = [&] { return std::string(what) + " row " + decimal(row); };
       for (int64_t i = 0; i < columns; i++)
-        if (!is_finite(type, base + i * width))
-          return report(Rule::real_value,
-                        std::string(what) + " row " + decimal(row) + " column " + decimal(i),
-                        base + i * width);
-      const std::byte* behind = base + columns * width;
-      if (!is_zero(behind, static_cast<size_t>(stride - columns * width)))
-        return report(Rule::code_padding, std::string(what) + " behind row " + decimal(row),
-                      behind);
+        if (const std::byte* at = base + layout.offset(row, i); !is_finite(type, at))
+          return report(Rule::real_value, where() + " column " + decimal(i), at);
+      for (int64_t i = row < rows ? columns : 0; i < stored; i++)
+        if (const std::byte* at = base + layout.offset(row, i);
+            !is_zero(at, static_cast<size_t>(layout.width)))
+          return report(Rule::code_padding, where() + ", padding", at);
     }
   }
 
@@ -251,8 +252,10 @@ class TensorValues {
     const auto& components = head_.directory.components;
     for (const uint32_t factor : {tensor_.low_rank_a, tensor_.low_rank_b}) {
       const ComponentRecord& c = components[factor];
-      real_rows(file_.data() + c.offset, c.element, static_cast<int64_t>(c.rows),
-                static_cast<int64_t>(c.cols), " low-rank factor");
+      const uint64_t rows = factor == tensor_.low_rank_a ? m_.rows : tensor_.rank_pair;
+      for (uint64_t expert = 0; expert < m_.experts && !findings_.full(); expert++)
+        real_rows(file_.data() + c.offset + c.size / m_.experts * expert, c.element,
+                  static_cast<int64_t>(rows), static_cast<int64_t>(c.cols), " low-rank factor");
     }
     for (const uint32_t scales : {tensor_.low_rank_a_scales, tensor_.low_rank_b_scales})
       if (scales != kNone) finite_vector(Rule::real_value, scales, " low-rank scales");

@@ -133,7 +133,7 @@ typedef enum sqf_element {
   SQF_ELEMENT_DIGITS256 = 21
 } sqf_element;
 typedef enum sqf_packing {
-  SQF_PACKING_ROW_MAJOR = 0,     /* [rows][cols], rows padded to 64 bytes */
+  SQF_PACKING_TILE16_VALUES = 0, /* [rows / 16][words of cols elements][16][4 bytes] */
   SQF_PACKING_TILE16_CODES = 1,  /* [rows / 16][cols words][16][4 bytes] */
   SQF_PACKING_TILE16_GROUPS = 2, /* [rows / 16][cols groups][16]; u4: [8] bytes */
   SQF_PACKING_VECTOR = 3         /* [rows][cols], unpadded */

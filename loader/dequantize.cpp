@@ -47,8 +47,8 @@ Result<std::vector<uint64_t>> read_rest(const ModelFile& file, const InputRecord
   return columns;
 }
 
-/// Touches what rows first .. first + count - 1 of an expert have in a component, where `rows` such
-/// rows (or tiles) make up one expert's share.
+/// Touches what rows first .. first + count - 1 of an expert have in a component, where `rows` of
+/// them make up one expert's share.
 Result<void> touch_rows(const ModelFile& file, uint32_t component, const MatrixShape& m,
                         uint64_t expert, uint64_t rows, uint64_t first, uint64_t count) {
   if (component == kNone) return {};
@@ -57,16 +57,20 @@ Result<void> touch_rows(const ModelFile& file, uint32_t component, const MatrixS
   return file.touch(bytes.subspan(expert * share + first * each, count * each));
 }
 
-Result<void> touch_part(const ModelFile& file, const PartRecord& part, const EncodingRecord& e,
-                        const MatrixShape& m, const RowRange& r) {
-  if (e.grid == Grid::real)
-    return touch_rows(file, part.planes[0], m, r.expert, m.rows, r.begin, r.count);
-  const uint64_t tiles = (m.rows + kTile - 1) / kTile, first = r.begin / kTile;
-  const uint64_t count = (r.begin + r.count - 1) / kTile - first + 1;
+/// The same for the tiles that such rows are in.
+Result<void> touch_tiles(const ModelFile& file, uint32_t component, const MatrixShape& m,
+                         uint64_t expert, uint64_t rows, uint64_t first, uint64_t count) {
+  const uint64_t begin = first / kTile, end = (first + count + kTile - 1) / kTile;
+  return touch_rows(file, component, m, expert, (rows + kTile - 1) / kTile, begin, end - begin);
+}
+
+Result<void> touch_part(const ModelFile& file, const PartRecord& part, const MatrixShape& m,
+                        const RowRange& r) {
   std::vector<uint32_t> components(part.planes.begin(), part.planes.end());
   components.insert(components.end(), {part.scales, part.row_factors, part.zeros});
   for (uint32_t component : components)
-    if (auto ok = touch_rows(file, component, m, r.expert, tiles, first, count); !ok) return ok;
+    if (auto ok = touch_tiles(file, component, m, r.expert, m.rows, r.begin, r.count); !ok)
+      return ok;
   return {};
 }
 
@@ -95,7 +99,7 @@ Result<void> add_part(const ModelFile& file, const TensorView& tensor, uint32_t 
   const Directory& d = file.head().directory;
   const PartRecord& record = d.parts[tensor.record->part_first + index];
   const PartView part = file.part(tensor, index, r.expert);
-  if (auto ok = touch_part(file, record, part.encoding, tensor.shape, r); !ok) return ok;
+  if (auto ok = touch_part(file, record, tensor.shape, r); !ok) return ok;
   const auto columns = columns_of(file, *tensor.record, record);
   if (!columns) return columns.error();
   const float* factors = nullptr;
@@ -115,33 +119,35 @@ Result<void> add_part(const ModelFile& file, const TensorView& tensor, uint32_t 
   return {};
 }
 
-/// A factor of the low-rank pair: rows of f16, or of i8 with a scale each.
+/// One expert's factor of the low-rank pair: rows of f16, or of i8 with a scale each.
 struct Factor {
-  const ComponentRecord* record;
-  const std::byte* bytes;
+  ValueLayout layout;
+  int64_t columns;
+  const std::byte* values;
   const std::byte* scales;  ///< i8 only
 
-  void row(uint64_t row, uint64_t columns, float* out) const {
-    const auto width = static_cast<uint64_t>(element_bits(record->element) / 8);
-    const std::byte* base = bytes + row * ((columns * width + 63) / 64 * 64);
-    if (record->element == Element::f16) {
-      for (uint64_t i = 0; i < columns; i++)
-        out[i] = f16_to_f32(load<uint16_t>(base, static_cast<int64_t>(i)));
-      return;
+  void row(uint64_t index, float* out) const {
+    const auto row = static_cast<int64_t>(index);
+    const float scale = scales == nullptr ? 1 : load<float>(scales, row);
+    for (int64_t k = 0; k < columns; k++) {
+      const std::byte* at = values + layout.offset(row, k);
+      out[k] = scales == nullptr ? f16_to_f32(load<uint16_t>(at))
+                                 : static_cast<float>(load<int8_t>(at)) * scale;
     }
-    const float scale = load<float>(scales, static_cast<int64_t>(row));
-    for (uint64_t i = 0; i < columns; i++)
-      out[i] = static_cast<float>(load<int8_t>(base, static_cast<int64_t>(i))) * scale;
   }
 };
 
 Result<Factor> factor(const ModelFile& file, uint32_t component, uint32_t scales,
                       const MatrixShape& m, uint64_t expert, uint64_t rows, uint64_t first,
                       uint64_t count) {
-  for (uint32_t touched : {component, scales})
-    if (auto ok = touch_rows(file, touched, m, expert, rows, first, count); !ok) return ok.error();
-  return Factor{&file.head().directory.components[component], file.component(component).data(),
-                scales == kNone ? nullptr : file.component(scales).data()};
+  if (auto ok = touch_tiles(file, component, m, expert, rows, first, count); !ok) return ok.error();
+  if (auto ok = touch_rows(file, scales, m, expert, rows, first, count); !ok) return ok.error();
+  const ComponentRecord& c = file.head().directory.components[component];
+  const auto columns = static_cast<int64_t>(c.cols);
+  return Factor{
+      ValueLayout(c.element, static_cast<int64_t>(rows), columns), columns,
+      file.component(component).data() + c.size / m.experts * expert,
+      scales == kNone ? nullptr : file.component(scales).data() + expert * rows * sizeof(float)};
 }
 
 Result<void> add_low_rank(const ModelFile& file, const TensorView& tensor, const RowRange& r,
@@ -155,10 +161,9 @@ Result<void> add_low_rank(const ModelFile& file, const TensorView& tensor, const
   const auto b = factor(file, t.low_rank_b, t.low_rank_b_scales, m, r.expert, rank, 0, rank);
   if (!b) return b.error();
   std::vector<float> wide(rank * columns), narrow(rank), sum(columns);
-  for (uint64_t k = 0; k < rank; k++)
-    b->row(r.expert * rank + k, columns, wide.data() + k * columns);
+  for (uint64_t k = 0; k < rank; k++) b->row(k, wide.data() + k * columns);
   for (uint64_t row = 0; row < r.count; row++) {
-    a->row(r.expert * m.rows + r.begin + row, rank, narrow.data());
+    a->row(r.begin + row, narrow.data());
     std::fill(sum.begin(), sum.end(), 0.0f);
     for (uint64_t k = 0; k < rank; k++) {
       const float* from = wide.data() + k * columns;

@@ -35,7 +35,7 @@ struct LinearPart {
 
 /// A [rows, columns] or B [rank, columns] of a low-rank pair: f16, or i8 with a scale per row.
 struct LowRankFactor {
-  const std::byte* values = nullptr;  ///< rows padded to 64 bytes
+  const std::byte* values = nullptr;  ///< as value_shape() packs them
   const float* scales = nullptr;      ///< [rows]: i8; null: f16
   int64_t rows = 0, columns = 0;
 };

@@ -9,7 +9,7 @@
 namespace sqf {
 
 /// y[token * stride + row] = sum_k F[row][k] * x[token][k] for the rows of `slice`; an i8 row's
-/// scale multiplies the sum of its integers. `add`: to what y holds.
+/// scale multiplies the sum of its integers. The slice begins with a tile. `add`: to what y holds.
 void multiply_factor(Isa isa, const LowRankFactor& factor, const float* x, int64_t tokens,
                      Slice slice, float* y, int64_t stride, bool add);
 

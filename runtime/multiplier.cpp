@@ -179,7 +179,7 @@ void Multiplier::convert(Form& form, int64_t token) const {
 void Multiplier::narrow(Room& room, int share, int shares) const {
   const Linear& linear = *room.linear;
   if (!linear.has_low_rank()) return;
-  const Slice rows(linear.b.rows, share, shares);
+  const Slice rows = rows_of_share(linear.b.rows, share, shares);
   const Form& form = *find_form(linear.low_rank_feed, false, 0);
   multiply_factor(isa_, linear.b, form.values, tokens_, rows, room.narrow.data(), linear.b.rows,
                   false);

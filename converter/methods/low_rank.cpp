@@ -7,6 +7,7 @@
 #include <string>
 
 #include "converter/methods/subspace.hpp"
+#include "format/encoding.hpp"
 #include "format/scalar.hpp"
 
 namespace sqf {
@@ -15,14 +16,13 @@ namespace {
 constexpr float kLargestF16 = 65504.0f;
 constexpr double kLargestI8 = 127;
 
-int64_t row_bytes(int64_t columns, FactorType type) {
-  const int64_t width = type == FactorType::f16 ? 2 : 1;
-  return (columns * width + 63) / 64 * 64;
+Element element_of(FactorType type) {
+  return type == FactorType::f16 ? Element::f16 : Element::i8;
 }
 
-template <typename T>
-void store(T value, int64_t index, std::byte* row) {
-  std::memcpy(row + index * static_cast<int64_t>(sizeof value), &value, sizeof value);
+size_t factor_bytes(int64_t rows, int64_t columns, FactorType type) {
+  return component_bytes(value_shape(element_of(type), 1, static_cast<uint64_t>(rows),
+                                     static_cast<uint64_t>(columns)));
 }
 
 double largest(const double* v, int64_t n) {
@@ -51,8 +51,9 @@ void balance(FactorType type, int64_t rows, int64_t columns, Factors* f) {
   }
 }
 
-/// One row of a factor; element i is v[i * stride].
-void store_row(const double* v, int64_t stride, int64_t n, std::byte* row, float* scale,
+/// One row of a factor; element i is v[i * stride], place(i) where it is stored.
+template <typename Place>
+void store_row(const double* v, int64_t stride, int64_t n, Place place, float* scale,
                LowRankPair* pair) {
   if (scale == nullptr) {
     for (int64_t i = 0; i < n; i++) {
@@ -61,7 +62,7 @@ void store_row(const double* v, int64_t stride, int64_t n, std::byte* row, float
       const uint16_t half = f32_to_f16(kept);
       pair->saturated += kept != exact;
       pair->underflowed += (half & 0x7fffu) == 0 && v[i * stride] != 0;
-      store(half, i, row);
+      std::memcpy(place(i), &half, sizeof half);
     }
     return;
   }
@@ -73,42 +74,50 @@ void store_row(const double* v, int64_t stride, int64_t n, std::byte* row, float
     const double x = v[i * stride];
     if (step < FLT_MIN) pair->underflowed += x != 0;
     const double code = std::nearbyint(x / static_cast<double>(*scale));
-    store(static_cast<int8_t>(std::clamp(code, -kLargestI8, kLargestI8)), i, row);
+    const auto stored = static_cast<int8_t>(std::clamp(code, -kLargestI8, kLargestI8));
+    std::memcpy(place(i), &stored, sizeof stored);
   }
 }
 
+/// A factor [rows][columns] whose element (n, k) is v[n * down + k * across].
+void store_factor(const double* v, int64_t down, int64_t across, int64_t rows, int64_t columns,
+                  std::vector<std::byte>* bytes, std::vector<float>* scales, LowRankPair* pair) {
+  const ValueLayout layout(element_of(pair->type), rows, columns);
+  for (int64_t n = 0; n < rows; n++)
+    store_row(
+        v + n * down, across, columns,
+        [&](int64_t k) { return bytes->data() + layout.offset(n, k); },
+        pair->type == FactorType::i8 ? scales->data() + n : nullptr, pair);
+}
+
 void store_factors(const Factors& f, int64_t rows, int64_t columns, LowRankPair* pair) {
-  const bool scaled = pair->type == FactorType::i8;
-  const int64_t a_row = row_bytes(f.rank, pair->type), b_row = row_bytes(columns, pair->type);
   LowRankPair room = low_rank_room(rows, columns, f.rank, pair->type);
   pair->a = std::move(room.a);
   pair->b = std::move(room.b);
   pair->a_scales = std::move(room.a_scales);
   pair->b_scales = std::move(room.b_scales);
-  for (int64_t n = 0; n < rows; n++)
-    store_row(f.a.data() + n, rows, f.rank, pair->a.data() + n * a_row,
-              scaled ? &pair->a_scales[static_cast<size_t>(n)] : nullptr, pair);
-  for (int64_t r = 0; r < f.rank; r++)
-    store_row(f.b.data() + r * columns, 1, columns, pair->b.data() + r * b_row,
-              scaled ? &pair->b_scales[static_cast<size_t>(r)] : nullptr, pair);
+  store_factor(f.a.data(), 1, rows, rows, f.rank, &pair->a, &pair->a_scales, pair);
+  store_factor(f.b.data(), columns, 1, f.rank, columns, &pair->b, &pair->b_scales, pair);
 }
 
 /// The product of a stored pair, row by row.
 class StoredProduct {
  public:
-  StoredProduct(const LowRankPair& pair, int64_t columns)
+  StoredProduct(const LowRankPair& pair, int64_t rows, int64_t columns)
       : pair_(pair),
         columns_(columns),
+        layout_(element_of(pair.type), rows, pair.rank),
         narrow_(static_cast<size_t>(pair.rank)),
         wide_(static_cast<size_t>(pair.rank * columns)),
         sum_(static_cast<size_t>(columns)) {
+    const ValueLayout b(element_of(pair.type), pair.rank, columns);
     for (int64_t r = 0; r < pair.rank; r++)
-      decode(pair.b, pair.b_scales, r, columns, wide_.data() + r * columns);
+      decode(pair.b, b, pair.b_scales, r, columns, wide_.data() + r * columns);
   }
 
   /// [columns], until the next call.
   const float* row(int64_t n) {
-    decode(pair_.a, pair_.a_scales, n, pair_.rank, narrow_.data());
+    decode(pair_.a, layout_, pair_.a_scales, n, pair_.rank, narrow_.data());
     std::fill(sum_.begin(), sum_.end(), 0.0f);
     for (int64_t r = 0; r < pair_.rank; r++) {
       const float factor = narrow_[static_cast<size_t>(r)];
@@ -120,25 +129,26 @@ class StoredProduct {
   }
 
  private:
-  void decode(const std::vector<std::byte>& bytes, const std::vector<float>& scales, int64_t row,
-              int64_t n, float* out) const {
-    const std::byte* from = bytes.data() + row * row_bytes(n, pair_.type);
-    if (pair_.type == FactorType::f16) {
-      for (int64_t i = 0; i < n; i++) out[i] = f16_to_f32(load<uint16_t>(from, i));
-      return;
+  void decode(const std::vector<std::byte>& bytes, const ValueLayout& layout,
+              const std::vector<float>& scales, int64_t row, int64_t n, float* out) const {
+    const bool scaled = pair_.type == FactorType::i8;
+    const float scale = scaled ? scales[static_cast<size_t>(row)] : 1;
+    for (int64_t i = 0; i < n; i++) {
+      const std::byte* from = bytes.data() + layout.offset(row, i);
+      out[i] = scaled ? static_cast<float>(load<int8_t>(from)) * scale
+                      : f16_to_f32(load<uint16_t>(from));
     }
-    const float scale = scales[static_cast<size_t>(row)];
-    for (int64_t i = 0; i < n; i++) out[i] = static_cast<float>(load<int8_t>(from, i)) * scale;
   }
 
   const LowRankPair& pair_;
   int64_t columns_;
+  ValueLayout layout_;  ///< of A
   std::vector<float> narrow_, wide_, sum_;
 };
 
 /// Sums of four columns each side by side, in an order that no compiler may change.
 void measure(const Wide& error, const float* weights, LowRankPair* pair) {
-  StoredProduct product(*pair, error.columns);
+  StoredProduct product(*pair, error.rows, error.columns);
   std::vector<double> weight(static_cast<size_t>((error.columns + 3) / 4 * 4), 0.0);
   for (int64_t k = 0; k < error.columns; k++)
     weight[static_cast<size_t>(k)] = weights == nullptr ? 1 : static_cast<double>(weights[k]);
@@ -187,8 +197,8 @@ LowRankPair low_rank_room(int64_t rows, int64_t columns, int64_t rank, FactorTyp
   LowRankPair pair;
   pair.rank = rank;
   pair.type = type;
-  pair.a.resize(static_cast<size_t>(rows * row_bytes(rank, type)));
-  pair.b.resize(static_cast<size_t>(rank * row_bytes(columns, type)));
+  pair.a.resize(factor_bytes(rows, rank, type));
+  pair.b.resize(factor_bytes(rank, columns, type));
   if (type == FactorType::f16) return pair;
   pair.a_scales.assign(static_cast<size_t>(rows), 1);
   pair.b_scales.assign(static_cast<size_t>(rank), 1);
@@ -217,7 +227,7 @@ Result<LowRankPair> low_rank_pair(std::span<const float> error, int64_t rows, in
 }
 
 void add_low_rank(const LowRankPair& pair, int64_t rows, int64_t columns, float* w) {
-  StoredProduct product(pair, columns);
+  StoredProduct product(pair, rows, columns);
   for (int64_t n = 0; n < rows; n++, w += columns) {
     const float* row = product.row(n);
     for (int64_t k = 0; k < columns; k++) w[k] = w[k] + row[k];

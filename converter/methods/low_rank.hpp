@@ -24,7 +24,7 @@ struct LowRankOptions {
 struct LowRankPair {
   int64_t rank = 0;  ///< as asked, but never more than N or K
   FactorType type = FactorType::i8;
-  std::vector<std::byte> a, b;            ///< [N][rank], [rank][K]: rows padded to 64 bytes
+  std::vector<std::byte> a, b;            ///< [N][rank], [rank][K] as value_shape() packs them
   std::vector<float> a_scales, b_scales;  ///< i8 only: [N], [rank]; positive, 1 for rows of zeros
   /// ||E||^2 and ||E - A B||^2 with the factors as stored, columns weighted as asked. The second
   /// is never above the first: where it would be, all factors are 0, as they are for an E of 0.

@@ -33,22 +33,25 @@ void store_rows(const float* w, int64_t row, int64_t rows, PartBuffers* out, Qua
   const Element type = out->encoding.value_type;
   const size_t size = static_cast<size_t>(element_bits(type) / 8);
   const size_t columns = static_cast<size_t>(out->columns);
-  const size_t stride = (columns * size + 63) / 64 * 64;
+  const ValueLayout layout(type, out->rows, out->columns);
   for (size_t r = 0; r < static_cast<size_t>(rows); r++) {
     const float* from = w + r * columns;
-    std::byte* to = out->planes[0].data() + (static_cast<size_t>(row) + r) * stride;
     double energy = 0;
     for (size_t k = 0; k < columns; k++) {
       energy += static_cast<double>(from[k]) * static_cast<double>(from[k]);
-      if (type == Element::f32) continue;
+      std::byte* to = out->planes[0].data() +
+                      layout.offset(row + static_cast<int64_t>(r), static_cast<int64_t>(k));
+      if (type == Element::f32) {
+        std::memcpy(to, from + k, size);
+        continue;
+      }
       const Stored stored = type == Element::f16 ? store_f16(from[k]) : store_bf16(from[k]);
-      std::memcpy(to + k * size, &stored.bits, sizeof stored.bits);
+      std::memcpy(to, &stored.bits, size);
       const double error = static_cast<double>(from[k]) - static_cast<double>(stored.value);
       stats->squared_error += error * error;
       stats->saturated += stored.saturated;
       stats->underflowed += from[k] != 0 && stored.value == 0;
     }
-    if (type == Element::f32) std::memcpy(to, from, columns * size);
     stats->energy += energy;
     stats->zero_rows += energy == 0;
   }

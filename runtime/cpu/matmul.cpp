@@ -12,6 +12,16 @@
 namespace sqf {
 namespace {
 
+/// What is brought to f32 at a time: it shares the second cache with the tokens.
+constexpr int64_t kWideBytes = 1 << 18;
+
+/// [16][columns] to [columns][16].
+void into_lanes(const float* rows, int64_t columns, float* lanes) {
+  for (int64_t k = 0; k < columns; k++)
+    for (int64_t row = 0; row < kTileRows; row++)
+      lanes[k * kTileRows + row] = rows[row * columns + k];
+}
+
 using ScaleTable = std::array<float, 256>;
 
 ScaleTable scale_table(float (*decode)(uint8_t)) {
@@ -119,42 +129,56 @@ void matmul(Isa isa, const PartView& part, const QuantizedInput& input, int64_t 
   matmul_scalar(part, input, tile_begin, tile_end, y, stride);
 }
 
-void multiply_rows([[maybe_unused]] Isa isa, const RowsJob& job) {
+void multiply_values([[maybe_unused]] Isa isa, ValuesJob job) {
 #if defined(__x86_64__)
-  if (isa == Isa::avx512_vnni) return multiply_rows_avx512(job);
-  if (isa == Isa::avx2) return multiply_rows_avx2(job);
+  if (isa != Isa::scalar) {
+    thread_local AlignedBuffer scratch;
+    const int64_t tile_bytes = job.columns * kTileRows * 4;
+    job.wide_tiles = std::max<int64_t>(kWideBytes / tile_bytes, 1);
+    if (job.type != Element::f32 && job.tokens > 1)
+      job.wide = reinterpret_cast<float*>(
+          scratch.reserve(std::min(job.wide_tiles, tiles_of(job.rows)) * tile_bytes + 3 * 64));
+    return isa == Isa::avx2 ? multiply_values_avx2(job) : multiply_values_avx512(job);
+  }
 #endif
-  multiply_rows_scalar(job);
+  multiply_values_scalar(job);
 }
 
 void matmul_f32(Isa isa, const PartView& part, const float* x, int64_t tokens, int64_t x_stride,
                 int64_t tile_begin, int64_t tile_end, float* y, int64_t stride, bool add) {
-  RowsJob job;
+  ValuesJob job;
   job.columns = part.columns;
   job.x = x;
   job.x_stride = x_stride;
   job.tokens = tokens;
   job.add = add;
   job.y_stride = stride;
-  const int64_t first = tile_begin * kTileRows;
   const int64_t end = std::min(tile_end * kTileRows, part.rows);
-  if (part.encoding.grid == Grid::real) {
+  const auto multiply = [&](int64_t tile, int64_t last_row, const uint8_t* values) {
+    job.values = values;
+    job.rows = last_row - tile * kTileRows;
+    job.y = y + tile * kTileRows;
+    multiply_values(isa, job);
+  };
+  if (tile_begin >= tile_end) return;
+  if (part.encoding.grid == Grid::real && part.rows > 1) {
     job.type = part.encoding.value_type;
-    job.row_bytes = (part.columns * element_bits(job.type) / 8 + 63) / 64 * 64;
-    job.values = bytes(part.planes[0]) + first * job.row_bytes;
-    job.rows = end - first;
-    job.y = y + first;
-    return multiply_rows(isa, job);
+    const ValueLayout layout(job.type, part.rows, part.columns);
+    return multiply(tile_begin, end,
+                    bytes(part.planes[0]) + layout.offset(tile_begin * kTileRows, 0));
   }
   thread_local AlignedBuffer scratch;
-  float* tile_values = reinterpret_cast<float*>(scratch.reserve(kTileRows * part.columns * 4 + 64));
-  job.values = reinterpret_cast<const uint8_t*>(tile_values);
-  job.row_bytes = part.columns * 4;
-  for (int64_t tile = tile_begin; tile < tile_end; tile++) {
-    decode_tile(part, tile, tile_values);
-    job.rows = std::min<int64_t>(kTileRows, end - tile * kTileRows);
-    job.y = y + tile * kTileRows;
-    multiply_rows(isa, job);
+  const int64_t tile_values = kTileRows * part.columns;
+  const int64_t run = std::clamp<int64_t>(kWideBytes / 4 / tile_values, 1, tile_end - tile_begin);
+  auto* decoded = reinterpret_cast<float*>(scratch.reserve((run + 1) * tile_values * 4));
+  float* lanes = decoded + tile_values;
+  for (int64_t tile = tile_begin; tile < tile_end; tile += run) {
+    const int64_t last = std::min(tile + run, tile_end);
+    for (int64_t i = tile; i < last; i++) {
+      decode_tile(part, i, decoded);
+      into_lanes(decoded, part.columns, lanes + (i - tile) * tile_values);
+    }
+    multiply(tile, std::min(last * kTileRows, end), reinterpret_cast<const uint8_t*>(lanes));
   }
 }
 

@@ -23,8 +23,8 @@ bool has_integer_kernel(const EncodingRecord& encoding);
 void matmul(Isa isa, const PartView& part, const QuantizedInput& input, int64_t tile_begin,
             int64_t tile_end, float* y, int64_t stride);
 
-/// The same from f32 activations, for every encoding. Rows of the real grid run at the speed of
-/// memory; tiles of codes are decoded one at a time first. `add`: to what y holds.
+/// The same from f32 activations, for every encoding. Values of the real grid run at the speed
+/// of memory; tiles of codes are decoded first. `add`: to what y holds.
 void matmul_f32(Isa isa, const PartView& part, const float* x, int64_t tokens, int64_t x_stride,
                 int64_t tile_begin, int64_t tile_end, float* y, int64_t stride, bool add = false);
 

@@ -6,7 +6,7 @@
 #include <immintrin.h>
 
 #include "runtime/cpu/matmul_kernel.hpp"
-#include "runtime/cpu/rows_kernel.hpp"
+#include "runtime/cpu/values_kernel.hpp"
 
 namespace sqf {
 namespace {
@@ -17,7 +17,7 @@ struct Avx2 {
   static constexpr int kLanes = 8;
   static constexpr int kDirectTokens = 2, kDirectMax = 2;
   static constexpr int kDenseTokens = 3;
-  static constexpr int kRows = 1, kPairRows = 1, kPairTokens = 1;  // 8 sums of the 16 registers
+  static constexpr int kDirectValues = 1, kWideTokens = 3;  // 8 sums, 12 of the 16 registers
 
   static I load_i(const void* p) { return _mm256_loadu_si256(static_cast<const I*>(p)); }
   static void store_i(void* p, I v) { _mm256_storeu_si256(static_cast<I*>(p), v); }
@@ -38,6 +38,7 @@ struct Avx2 {
   static I shift_left(I v, int by) { return _mm256_sll_epi16(v, _mm_cvtsi32_si128(by)); }
   static I shift_right(I v, int by) { return _mm256_srl_epi16(v, _mm_cvtsi32_si128(by)); }
   static F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+  static F add(F a, F b) { return _mm256_add_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
   static F to_f(I v) { return _mm256_cvtepi32_ps(v); }
   static void prefetch(const uint8_t* p) {
@@ -59,9 +60,25 @@ struct Avx2 {
     const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
   }
-  static F load_i8(const uint8_t* p) {
-    return _mm256_cvtepi32_ps(
-        _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  static void widen_f16(const uint8_t* p, F (&out)[2]) {
+    const I halves_of_lane = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15,
+                                              0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+    const I columns =
+        _mm256_permute4x64_epi64(_mm256_shuffle_epi8(load_i(p), halves_of_lane), 0xd8);
+    out[0] = _mm256_cvtph_ps(_mm256_castsi256_si128(columns));
+    out[1] = _mm256_cvtph_ps(_mm256_extracti128_si256(columns, 1));
+  }
+  static void widen_bf16(const uint8_t* p, F (&out)[2]) {
+    const I words = load_i(p);
+    out[0] = _mm256_castsi256_ps(_mm256_slli_epi32(words, 16));
+    out[1] = _mm256_castsi256_ps(bit_and(words, broadcast_i(static_cast<int32_t>(0xffff0000))));
+  }
+  static void widen_i8(const uint8_t* p, F (&out)[4]) {
+    const I words = load_i(p);
+    out[0] = to_f(_mm256_srai_epi32(_mm256_slli_epi32(words, 24), 24));
+    out[1] = to_f(_mm256_srai_epi32(_mm256_slli_epi32(words, 16), 24));
+    out[2] = to_f(_mm256_srai_epi32(_mm256_slli_epi32(words, 8), 24));
+    out[3] = to_f(_mm256_srai_epi32(words, 24));
   }
   static F look_up(const float* table, I index) { return _mm256_i32gather_ps(table, index, 4); }
 
@@ -69,11 +86,8 @@ struct Avx2 {
     const int lanes = rows >= 8 ? 8 : rows < 0 ? 0 : static_cast<int>(rows);
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }
-  static F load_first(const float* p, int64_t count) {
-    return _mm256_maskload_ps(p, rows_mask(count));
-  }
-  static F keep_first(F v, int64_t count) {
-    return _mm256_and_ps(v, _mm256_castsi256_ps(rows_mask(count)));
+  static F load_rows(const float* p, int64_t rows) {
+    return rows >= 8 ? load_f(p) : _mm256_maskload_ps(p, rows_mask(rows));
   }
   static void store_rows(float* p, int64_t rows, F v) {
     if (rows >= 8) return _mm256_storeu_ps(p, v);
@@ -156,30 +170,6 @@ struct Avx2 {
     }
   }
 
-  /// (0 + 16) + (32 + 48) of the columns of a block, as far as there are any, then its two vectors.
-  template <int Count>
-  static F fold(const F (&v)[Count]) {
-    if constexpr (Count == 1) return v[0];
-    if constexpr (Count > 1) return _mm256_add_ps(fold_every_other<0>(v), fold_every_other<1>(v));
-  }
-  template <int First, int Count>
-  static F fold_every_other(const F (&v)[Count]) {
-    F sum = v[First];
-    if constexpr (Count > First + 2) sum = _mm256_add_ps(sum, v[First + 2]);
-    if constexpr (Count > First + 6)
-      return _mm256_add_ps(sum, _mm256_add_ps(v[First + 4], v[First + 6]));
-    if constexpr (Count > First + 4) return _mm256_add_ps(sum, v[First + 4]);
-    return sum;
-  }
-  /// Halves onto each other, then 0 so that it is not -0.
-  static void sum(const F (&folded)[1], float* out) {
-    __m128 quad =
-        _mm_add_ps(_mm256_castps256_ps128(folded[0]), _mm256_extractf128_ps(folded[0], 1));
-    quad = _mm_add_ps(quad, _mm_movehl_ps(quad, quad));
-    quad = _mm_add_ss(quad, _mm_shuffle_ps(quad, quad, 1));
-    *out = _mm_cvtss_f32(_mm_add_ss(quad, _mm_setzero_ps()));
-  }
-
   static void dense(const MatmulJob& job) {
     int bits = 0;
     for (int p = 0; p < job.plane_count; p++) bits += job.plane_bits[p];
@@ -195,8 +185,8 @@ void matmul_avx2(const MatmulJob& job) {
   Kernels<Avx2>::run(job);
 }
 
-void multiply_rows_avx2(const RowsJob& job) {
-  RowsKernel<Avx2>::run(job);
+void multiply_values_avx2(const ValuesJob& job) {
+  ValuesKernel<Avx2>::run(job);
 }
 
 }  // namespace sqf

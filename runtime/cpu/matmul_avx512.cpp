@@ -2,7 +2,7 @@
 #include <immintrin.h>
 
 #include "runtime/cpu/matmul_kernel.hpp"
-#include "runtime/cpu/rows_kernel.hpp"
+#include "runtime/cpu/values_kernel.hpp"
 
 namespace sqf {
 namespace {
@@ -13,7 +13,7 @@ struct Avx512 {
   static constexpr int kLanes = 16;
   static constexpr int kDirectTokens = 4, kDirectMax = 5;
   static constexpr int kDenseTokens = 6;  // 12 sums and 12 results of the 32 registers
-  static constexpr int kRows = 4, kPairRows = 2, kPairTokens = 2;  // 16 sums
+  static constexpr int kDirectValues = 4, kWideTokens = 6;  // 16 and 24 sums
 
   static I load_i(const void* p) { return _mm512_loadu_si512(p); }
   static void store_i(void* p, I v) { _mm512_storeu_si512(p, v); }
@@ -36,6 +36,7 @@ struct Avx512 {
   static I shift_left(I v, int by) { return _mm512_sll_epi16(v, _mm_cvtsi32_si128(by)); }
   static I shift_right(I v, int by) { return _mm512_srl_epi16(v, _mm_cvtsi32_si128(by)); }
   static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  static F add(F a, F b) { return _mm512_add_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
   static F to_f(I v) { return _mm512_cvtepi32_ps(v); }
   static void prefetch(const uint8_t* p) {
@@ -57,19 +58,32 @@ struct Avx512 {
     const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
   }
-  static F load_i8(const uint8_t* p) {
-    return _mm512_cvtepi32_ps(
-        _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  static void widen_f16(const uint8_t* p, F (&out)[2]) {
+    const I evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const F low = load_f16(p), high = load_f16(p + 32);
+    out[0] = _mm512_permutex2var_ps(low, evens, high);
+    out[1] = _mm512_permutex2var_ps(low, bit_or(evens, broadcast_i(1)), high);
+  }
+  static void widen_bf16(const uint8_t* p, F (&out)[2]) {
+    const I words = load_i(p);
+    out[0] = _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
+    out[1] = _mm512_castsi512_ps(bit_and(words, broadcast_i(static_cast<int32_t>(0xffff0000))));
+  }
+  static void widen_i8(const uint8_t* p, F (&out)[4]) {
+    const I words = load_i(p);
+    out[0] = to_f(_mm512_srai_epi32(_mm512_slli_epi32(words, 24), 24));
+    out[1] = to_f(_mm512_srai_epi32(_mm512_slli_epi32(words, 16), 24));
+    out[2] = to_f(_mm512_srai_epi32(_mm512_slli_epi32(words, 8), 24));
+    out[3] = to_f(_mm512_srai_epi32(words, 24));
   }
   static F look_up(const float* table, I index) { return _mm512_i32gather_ps(index, table, 4); }
 
   static __mmask16 rows_mask(int64_t rows) {
     return rows >= 16 ? static_cast<__mmask16>(0xffff) : static_cast<__mmask16>((1u << rows) - 1);
   }
-  static F load_first(const float* p, int64_t count) {
-    return _mm512_maskz_loadu_ps(rows_mask(count), p);
+  static F load_rows(const float* p, int64_t rows) {
+    return _mm512_maskz_loadu_ps(rows_mask(rows), p);
   }
-  static F keep_first(F v, int64_t count) { return _mm512_maskz_mov_ps(rows_mask(count), v); }
   static void store_rows(float* p, int64_t rows, F v) {
     _mm512_mask_storeu_ps(p, rows_mask(rows), v);
   }
@@ -108,31 +122,6 @@ struct Avx512 {
     }
   }
 
-  /// (0 + 16) + (32 + 48) of the columns of a block, as far as there are any.
-  template <int Count>
-  static F fold(const F (&v)[Count]) {
-    if constexpr (Count == 1) return v[0];
-    if constexpr (Count == 2) return _mm512_add_ps(v[0], v[1]);
-    if constexpr (Count == 3) return _mm512_add_ps(_mm512_add_ps(v[0], v[1]), v[2]);
-    if constexpr (Count == 4)
-      return _mm512_add_ps(_mm512_add_ps(v[0], v[1]), _mm512_add_ps(v[2], v[3]));
-  }
-  /// Halves onto each other, of four at a time, then 0 so that none is -0.
-  static void sum(const F (&folded)[4], float* out) {
-    const F first = add_halves(folded[0], folded[1]), second = add_halves(folded[2], folded[3]);
-    F quads = _mm512_add_ps(_mm512_shuffle_f32x4(first, second, 0x88),
-                            _mm512_shuffle_f32x4(first, second, 0xdd));
-    quads = _mm512_add_ps(quads, _mm512_permute_ps(quads, 0x4e));
-    quads = _mm512_add_ps(quads, _mm512_permute_ps(quads, 0xb1));
-    const I one_of_each = _mm512_castsi128_si512(_mm_setr_epi32(0, 4, 8, 12));
-    const __m128 four = _mm512_castps512_ps128(_mm512_permutexvar_ps(one_of_each, quads));
-    _mm_storeu_ps(out, _mm_add_ps(four, _mm_setzero_ps()));
-  }
-  /// The halves of a onto each other in the low half, those of b in the high half.
-  static F add_halves(F a, F b) {
-    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
-  }
-
   static void dense(const MatmulJob& job) {
     Kernels<Avx512>::dense<0>(job);
   }
@@ -144,8 +133,8 @@ void matmul_avx512(const MatmulJob& job) {
   Kernels<Avx512>::run(job);
 }
 
-void multiply_rows_avx512(const RowsJob& job) {
-  RowsKernel<Avx512>::run(job);
+void multiply_values_avx512(const ValuesJob& job) {
+  ValuesKernel<Avx512>::run(job);
 }
 
 }  // namespace sqf

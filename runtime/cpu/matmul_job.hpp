@@ -58,25 +58,29 @@ inline constexpr int64_t kResultBytes = 4 * 64;
 void matmul_avx2(const MatmulJob& job);
 void matmul_avx512(const MatmulJob& job);
 
-/// Plain rows times f32 tokens. Sixty-four partial sums by k mod 64 over whole blocks of 64 (the
-/// last one filled with zeros), then a fixed tree: the same bits everywhere. Up to 64 bytes behind
-/// the columns of a row are read, whatever they are.
-struct RowsJob {
-  const uint8_t* values = nullptr;
-  Element type = Element::f32;  ///< f32, f16, bf16, i8
-  int64_t row_bytes = 0, rows = 0, columns = 0;
+/// Plain values times f32 tokens. The sum of a row is four chains that begin with 0, chain c over
+/// the columns k with k mod 4 = c in ascending order, a fused multiply-add each; then
+/// (c0 + c2) + (c1 + c3), times the row's scale, onto what y holds: the same bits everywhere.
+struct ValuesJob {
+  const uint8_t* values = nullptr;  ///< tile16 values, padding of any contents
+  Element type = Element::f32;      ///< f32, f16, bf16, i8
+  int64_t rows = 0, columns = 0;
   const float* x = nullptr;
   int64_t x_stride = 0, tokens = 0;
-  const float* row_scales = nullptr;  ///< [rows] that the sums are multiplied by, or null
+  const float* row_scales = nullptr;  ///< [rows], or null
   bool add = false;                   ///< to what y holds
   float* y = nullptr;
   int64_t y_stride = 0;
+
+  // Set by multiply_values().
+  float* wide = nullptr;   ///< room for wide_tiles as f32 and three columns more
+  int64_t wide_tiles = 0;  ///< brought to f32 at a time
 };
 
-void multiply_rows(Isa isa, const RowsJob& job);
+void multiply_values(Isa isa, ValuesJob job);
 
-void multiply_rows_scalar(const RowsJob& job);
-void multiply_rows_avx2(const RowsJob& job);
-void multiply_rows_avx512(const RowsJob& job);
+void multiply_values_scalar(const ValuesJob& job);
+void multiply_values_avx2(const ValuesJob& job);
+void multiply_values_avx512(const ValuesJob& job);
 
 }  // namespace sqf

@@ -19,15 +19,15 @@ int32_t dot(const uint8_t* codes, const int8_t* q, int64_t columns, int32_t zero
   return static_cast<int32_t>(sum);
 }
 
-float load_value(const uint8_t* base, Element type, int64_t index) {
-  if (type == Element::i8) return static_cast<float>(static_cast<int8_t>(base[index]));
+float load_value(const uint8_t* at, Element type) {
+  if (type == Element::i8) return static_cast<float>(static_cast<int8_t>(*at));
   if (type == Element::f32) {
     float value;
-    std::memcpy(&value, base + index * 4, 4);
+    std::memcpy(&value, at, 4);
     return value;
   }
   uint16_t bits;
-  std::memcpy(&bits, base + index * 2, 2);
+  std::memcpy(&bits, at, 2);
   return type == Element::f16 ? f16_to_f32(bits) : bf16_to_f32(bits);
 }
 
@@ -59,22 +59,17 @@ void matmul_scalar(const PartView& part, const QuantizedInput& input, int64_t ti
   }
 }
 
-void multiply_rows_scalar(const RowsJob& job) {
+void multiply_values_scalar(const ValuesJob& job) {
+  const ValueLayout layout(job.type, kTileRows, job.columns);
   for (int64_t row = 0; row < job.rows; row++) {
-    const uint8_t* values = job.values + row * job.row_bytes;
     for (int64_t token = 0; token < job.tokens; token++) {
       const float* x = job.x + token * job.x_stride;
-      float sums[64] = {};
-      for (int64_t k = 0; k < (job.columns + 63) / 64 * 64; k++) {
-        const bool real = k < job.columns;
-        float& sum = sums[k % 64];
-        sum = std::fma(real ? load_value(values, job.type, k) : 0.0f, real ? x[k] : 0.0f, sum);
+      float sums[4] = {};
+      for (int64_t k = 0; k < job.columns; k++) {
+        float& sum = sums[k % 4];
+        sum = std::fma(load_value(job.values + layout.offset(row, k), job.type), x[k], sum);
       }
-      for (int i = 0; i < 16; i++)
-        sums[i] = (sums[i] + sums[i + 16]) + (sums[i + 32] + sums[i + 48]);
-      for (int width = 8; width >= 1; width /= 2)
-        for (int i = 0; i < width; i++) sums[i] += sums[i + width];
-      float sum = sums[0] + 0.0f;  // never -0
+      float sum = (sums[0] + sums[2]) + (sums[1] + sums[3]);
       if (job.row_scales != nullptr) sum *= job.row_scales[row];
       float& y = job.y[token * job.y_stride + row];
       y = job.add ? y + sum : sum;

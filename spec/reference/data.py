@@ -35,7 +35,7 @@ class PartView:
     """A part of a tensor as arrays over the file's bytes, which stay where they are.
 
     matrices, n, columns, groups; tiles of all matrices, tiles_per_matrix
-    values        u8 [matrices * n, bytes of a row] of the real grid, else None
+    values        of the real grid, as of decode.value_tiles, else None
     planes        u8 [tiles, words, 16, 4] each
     scales, zeros bytes, and row_factors f32 [16 * tiles]; None where there are none
     """
@@ -50,7 +50,7 @@ class PartView:
         self.values = None
         self.planes = []
         if self.encoding.grid == layout.REAL:
-            self.values = file.component_bytes(part.planes[0]).reshape(self.matrices * self.n, -1)
+            self.values = decode.value_tiles(file.component_bytes(part.planes[0]), self.matrices, self.n)
         for index, _ in zip(part.planes, self.encoding.radices):
             self.planes.append(file.component_bytes(index).reshape(self.tiles, -1, 16, 4))
         self.scales = file.component_bytes(part.scales) if part.scales != NONE else None
@@ -236,24 +236,25 @@ def _coded_matrix(file, view, m, what):
     return bad_codes
 
 
-def _rows(file, data, rows, columns, element, what):
-    """R604, R601 (behind the row) of a row-major component, row by row."""
-    stored_type = decode.STORED_TYPES[element]
-    data = data.reshape(rows, -1)
-    width = columns * stored_type.itemsize
-    infinite = behind = False
-    at_once = max(MOST_CODES * 4 // data.shape[1], 1)
-    for first in range(0, rows, at_once):
-        block = data[first:first + at_once]
-        numbers = decode.to_f32(np.ascontiguousarray(block[:, :width]).view(stored_type), element)
-        bad = ~np.isfinite(numbers).all(axis=1)
+def _rows(file, tiles, n, columns, element, what):
+    """R604, R601 of values (as of decode.value_tiles) of matrices of n rows, row by row, padding rows too."""
+    width = columns * decode.STORED_TYPES[element].itemsize
+    lanes = tiles.shape[2]
+    stored_rows = align_up(n, lanes)
+    infinite = stray = False
+    at_once = max(MOST_CODES * 4 // (tiles.shape[1] * lanes * 4), 1)
+    for first in range(0, len(tiles), at_once):
+        rows = decode.value_rows(tiles[first:first + at_once])
+        bad = ~np.isfinite(decode.stored_values(rows, element, columns)).all(axis=1)
         infinite = infinite or bool(bad.any())
+        padding = (first * lanes + np.arange(len(rows))) % stored_rows >= n
         # A row that breaks R604 is named for that alone.
-        behind = behind or bool((block[:, width:].any(axis=1) & ~bad).any())
+        nonzero = rows[:, width:].any(axis=1) | (padding & rows.any(axis=1))
+        stray = stray or bool((nonzero & ~bad).any())
     if infinite:
         file.report(604, f"{what}: a value that is not finite")
-    if behind:
-        file.report(601, f"{what}: bytes behind a row are not zero")
+    if stray:
+        file.report(601, f"{what}: bytes behind a row or of a padding row are not zero")
 
 
 def _tensor(file, tensor, what):
@@ -264,7 +265,7 @@ def _tensor(file, tensor, what):
         view = PartView(file, tensor, part)
         bad_codes = False
         if view.values is not None:
-            _rows(file, view.values, matrices * n, view.columns, view.encoding.value_type, here)
+            _rows(file, view.values, n, view.columns, view.encoding.value_type, here)
         else:
             for m in range(matrices):
                 bad_codes |= _coded_matrix(file, view, m, f"{here}, matrix {m}" if matrices > 1 else here)
@@ -280,10 +281,11 @@ def _tensor(file, tensor, what):
         file.report(604, f"{what}: a bias that is not finite")
     if tensor.rank_pair:
         for name, index, scales, rows, cols in (
-                ("A", tensor.low_rank_a, tensor.low_rank_a_scales, matrices * n, tensor.rank_pair),
-                ("B", tensor.low_rank_b, tensor.low_rank_b_scales, matrices * tensor.rank_pair, k)):
+                ("A", tensor.low_rank_a, tensor.low_rank_a_scales, n, tensor.rank_pair),
+                ("B", tensor.low_rank_b, tensor.low_rank_b_scales, tensor.rank_pair, k)):
             element = file.components[index].element
-            _rows(file, file.component_bytes(index), rows, cols, element, f"{what}, low-rank {name}")
+            tiles = decode.value_tiles(file.component_bytes(index), matrices, rows)
+            _rows(file, tiles, rows, cols, element, f"{what}, low-rank {name}")
             if scales != NONE and not decode.all_finite(file.component_bytes(scales).view("<f4"), layout.F32):
                 file.report(604, f"{what}, low-rank {name}: a scale that is not finite")
 

@@ -373,9 +373,21 @@ def values(encoding, planes, scales, row_factors, zeros, columns, first=0, last=
         return scale * integer_levels(encoding, code, zeros).astype(np.float32)
 
 
-def real_values(encoding, data, rows, columns):
-    """The values of the real grid from the bytes of `rows` rows, each padded to 64 bytes: f32 [rows,
-    columns]."""
-    stored_type = STORED_TYPES[encoding.value_type]
-    stored = data.reshape(rows, -1)[:, :columns * stored_type.itemsize]
-    return to_f32(np.ascontiguousarray(stored).view(stored_type), encoding.value_type)
+def value_tiles(data, matrices, n):
+    """The bytes of a component of values (tile16 values, or a vector for each matrix of one row): u8 [tiles,
+    words, rows of a tile, bytes of a word]."""
+    if n == 1:
+        return data.reshape(matrices, -1, 1, 1)
+    return data.reshape(matrices * (align_up(n, 16) // 16), -1, 16, 4)
+
+
+def value_rows(tiles):
+    """The same bytes row by row: u8 [rows, bytes]."""
+    return np.ascontiguousarray(tiles.transpose(0, 2, 1, 3)).reshape(len(tiles) * tiles.shape[2], -1)
+
+
+def stored_values(rows, element, columns):
+    """The values in bytes of rows as of `value_rows`, padding left out: f32 [rows, columns]."""
+    stored_type = STORED_TYPES[element]
+    stored = rows[:, :columns * stored_type.itemsize]
+    return to_f32(np.ascontiguousarray(stored).view(stored_type), element)

@@ -5,7 +5,7 @@ import numpy as np
 from . import decode, layout, tensors
 from .data import PartView, bad_list
 from .findings import Malformed
-from .layout import NONE
+from .layout import NONE, align_up
 
 
 def _columns(file, tensor, part):
@@ -36,12 +36,20 @@ def _columns(file, tensor, part):
     return rest
 
 
+def _value_rows(tiles, n, expert, first, last):
+    """The bytes of rows first..last-1 of one of the matrices of n rows in decode.value_tiles."""
+    lanes = tiles.shape[2]
+    matrix = expert * (align_up(n, lanes) // lanes)
+    rows = decode.value_rows(tiles[matrix + first // lanes:matrix + -(-last // lanes)])
+    return rows[first % lanes:first % lanes + last - first]
+
+
 def _part_rows(file, tensor, part, expert, first, last):
     """The values of the rows first..last-1 of a part: f32 [last - first, columns]."""
     view = PartView(file, tensor, part)
     if view.values is not None:
-        rows = view.values[expert * view.n + first:expert * view.n + last]
-        return decode.real_values(view.encoding, rows, last - first, view.columns)
+        rows = _value_rows(view.values, view.n, expert, first, last)
+        return decode.stored_values(rows, view.encoding.value_type, view.columns)
     if view.bad_codes(expert):
         raise Malformed("R602 a code without a value")
     tile = expert * view.tiles_per_matrix + first // 16
@@ -50,14 +58,13 @@ def _part_rows(file, tensor, part, expert, first, last):
     return values[first % 16:first % 16 + last - first]
 
 
-def _low_rank(file, index, scales, rows, cols, first, last):
-    """The rows first..last-1 of a low-rank factor of `rows` rows: f32 [last - first, cols]."""
-    element = file.components[index].element
-    stored_type = decode.STORED_TYPES[element]
-    stored = file.component_bytes(index).reshape(rows, -1)[first:last, :cols * stored_type.itemsize]
-    values = np.ascontiguousarray(stored).view(stored_type).astype(np.float32)
+def _low_rank(file, index, scales, matrices, n, cols, expert, first, last):
+    """The rows first..last-1 of one of the matrices [n, cols] of a low-rank factor: f32 [last - first, cols]."""
+    tiles = decode.value_tiles(file.component_bytes(index), matrices, n)
+    values = decode.stored_values(_value_rows(tiles, n, expert, first, last),
+                                  file.components[index].element, cols)
     if scales != NONE:
-        values = values * file.component_bytes(scales).view("<f4")[first:last, None]
+        values = values * file.component_bytes(scales).view("<f4")[expert * n + first:expert * n + last, None]
     return values
 
 
@@ -91,10 +98,8 @@ def dequantize(file, tensor, expert=0, rows=None):
             weights[:, columns] = weights[:, columns] + values
     if tensor.rank_pair:
         r = tensor.rank_pair
-        a = _low_rank(file, tensor.low_rank_a, tensor.low_rank_a_scales, matrices * n, r, expert * n + first,
-                      expert * n + last)
-        b = _low_rank(file, tensor.low_rank_b, tensor.low_rank_b_scales, matrices * r, k, expert * r,
-                      (expert + 1) * r)
+        a = _low_rank(file, tensor.low_rank_a, tensor.low_rank_a_scales, matrices, n, r, expert, first, last)
+        b = _low_rank(file, tensor.low_rank_b, tensor.low_rank_b_scales, matrices, r, k, expert, 0, r)
         with np.errstate(all="ignore"):
             product = np.zeros_like(weights)
             for i in range(r):

@@ -134,8 +134,8 @@ ELEMENT_SIZES = {F32: 4, F16: 2, BF16: 2, E8M0: 1, E4M3: 1, U8: 1, I8: 1, I32: 4
 RADIX_ELEMENTS = {2: 16, 3: 17, 4: 18, 5: 19, 16: 20, 256: 21}
 
 # Packings.
-ROW_MAJOR, TILE16_CODES, TILE16_GROUPS, VECTOR = range(4)
-PACKING_NAMES = ("row-major", "tile16 codes", "tile16 groups", "vector")
+TILE16_VALUES, TILE16_CODES, TILE16_GROUPS, VECTOR = range(4)
+PACKING_NAMES = ("tile16 values", "tile16 codes", "tile16 groups", "vector")
 
 # Grids, zero kinds, kinds of column sets, smoothing states.
 REAL, AFFINE, MINIFLOAT, LEVELS = range(4)
@@ -149,10 +149,15 @@ def align_up(offset, alignment):
     return (offset + alignment - 1) // alignment * alignment
 
 
+def value_shape(matrices, n):
+    """(packing, rows) of the values of matrices of n rows: of the real grid, and of low-rank factors."""
+    return (VECTOR, matrices) if n == 1 else (TILE16_VALUES, matrices * align_up(n, 16))
+
+
 def component_size(element, packing, rows, cols):
     """Bytes of a component (sqf.md, 3.5), for an element that its packing can have."""
-    if packing == ROW_MAJOR:
-        return rows * align_up(cols * ELEMENT_SIZES[element], 64)
+    if packing == TILE16_VALUES:
+        return rows * align_up(cols * ELEMENT_SIZES[element], 4)
     if packing == TILE16_CODES:
         return rows // 16 * cols * 64
     if packing == TILE16_GROUPS:

@@ -101,7 +101,7 @@ def _tensor_parts(file, tensor, what):
         groups = encoding.groups(columns)
         claims = Claims(file, here)
         if encoding.grid == layout.REAL:
-            claims.use(part.planes[0], "values", (encoding.value_type,), layout.ROW_MAJOR, matrices * n,
+            claims.use(part.planes[0], "values", (encoding.value_type,), *layout.value_shape(matrices, n),
                        columns)
         for k, radix in enumerate(encoding.radices):
             claims.use(part.planes[k], f"plane {k}", (layout.RADIX_ELEMENTS[radix],), layout.TILE16_CODES,
@@ -135,8 +135,8 @@ def _low_rank(file, tensor, what):
     """R407, R409, R410"""
     matrices, n, k = dimensions(tensor)
     rank = tensor.rank_pair
-    factors = ((tensor.low_rank_a, tensor.low_rank_a_scales, "low-rank A", matrices * n, rank),
-               (tensor.low_rank_b, tensor.low_rank_b_scales, "low-rank B", matrices * rank, k))
+    factors = ((tensor.low_rank_a, tensor.low_rank_a_scales, "low-rank A", n, rank),
+               (tensor.low_rank_b, tensor.low_rank_b_scales, "low-rank B", rank, k))
     wrong = None
     if not rank:
         if any(index != NONE for factor in factors for index in factor[:2]):
@@ -154,10 +154,10 @@ def _low_rank(file, tensor, what):
         element = layout.F16 if tensor.low_rank_a_scales == NONE else layout.I8
         claims = Claims(file, what)
         for index, _, name, rows, cols in factors:
-            claims.use(index, name, (element,), layout.ROW_MAJOR, rows, cols)
+            claims.use(index, name, (element,), *layout.value_shape(matrices, rows), cols)
         for _, scales, name, rows, _ in factors:
             if scales != NONE:
-                claims.use(scales, f"scales of {name}", (layout.F32,), layout.VECTOR, rows, 1)
+                claims.use(scales, f"scales of {name}", (layout.F32,), layout.VECTOR, matrices * rows, 1)
         claims.report()
 
 

@@ -17,7 +17,7 @@ def _blocks(encoding):
     columns = _columns(encoding)
     groups = encoding.groups(columns)
     if encoding.grid == layout.REAL:
-        yield "values", layout.component_size(encoding.value_type, layout.ROW_MAJOR, 16, columns)
+        yield "values", layout.component_size(encoding.value_type, layout.TILE16_VALUES, 16, columns)
     else:
         for radix in encoding.radices:
             yield "plane", encoding.words(radix, columns) * 64
@@ -46,7 +46,8 @@ def _decode(encoding, blocks):
     array)]."""
     columns = _columns(encoding)
     if encoding.grid == layout.REAL:
-        return decode.real_values(encoding, blocks[0][1], 16, columns), True
+        rows = decode.value_rows(decode.value_tiles(blocks[0][1], 1, 16))
+        return decode.stored_values(rows, encoding.value_type, columns), True
     groups = encoding.groups(columns)
     planes, scales, factors, zeros = [], None, None, None
     valid = True

@@ -63,6 +63,31 @@ TEST(Tile, WorkedExample) {
   EXPECT_EQ(packed.planes[1].size(), 16u * 4);
 }
 
+// By hand: three f16 columns are two words of a row, so row 17 begins behind 2 * 64 bytes.
+TEST(Tile, ValuesStandInWords) {
+  const ComponentShape shape = value_shape(Element::f16, 2, 18, 3);
+  EXPECT_EQ(shape.packing, Packing::tile16_values);
+  EXPECT_EQ(shape.rows, 64u);
+  EXPECT_EQ(shape.cols, 3u);
+  EXPECT_EQ(component_bytes(shape), 64u * 8);
+  const ValueLayout half(Element::f16, 18, 3), byte(Element::i8, 18, 7), full(Element::f32, 18, 3);
+  EXPECT_EQ(half.offset(0, 1), 2);
+  EXPECT_EQ(half.offset(1, 0), 4);
+  EXPECT_EQ(half.offset(0, 2), 64);
+  EXPECT_EQ(half.offset(17, 2), 128 + 64 + 4);
+  EXPECT_EQ(byte.offset(15, 6), 64 + 60 + 2);
+  EXPECT_EQ(byte.offset(16, 0), 128);
+  EXPECT_EQ(full.offset(2, 1), 64 + 8);
+}
+
+TEST(Tile, ValuesOfOneRowStandAlone) {
+  const ComponentShape shape = value_shape(Element::bf16, 3, 1, 5);
+  EXPECT_EQ(shape.packing, Packing::vector);
+  EXPECT_EQ(shape.rows, 3u);
+  EXPECT_EQ(component_bytes(shape), 3u * 10);
+  EXPECT_EQ(ValueLayout(Element::bf16, 1, 5).offset(0, 4), 8);
+}
+
 TEST(Tile, RoundTripsEveryPlaneSet) {
   std::mt19937 random(1);
   const std::vector<std::vector<uint16_t>> sets = {

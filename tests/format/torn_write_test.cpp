@@ -27,7 +27,7 @@ std::string whole_file() {
   EXPECT_TRUE(writer);
   std::mt19937 random(11);
   for (ComponentRecord c : directory.components) {
-    // Values of the real grid come in rows of 64 bytes, so none of these is padding.
+    // Whole tiles of values, so none of these is padding.
     EXPECT_TRUE(writer->append(sample_bytes(c, random)));
   }
   EXPECT_TRUE(writer->finish());

@@ -71,8 +71,8 @@ class Shaper {
     if (t.rank_pair == 0 || t.rank_pair > m.rows || t.low_rank_a >= d_.components.size()) return;
     const Element element = d_.components[t.low_rank_a].element;
     if (element != Element::f16 && element != Element::i8) return;
-    set(t.low_rank_a, {element, Packing::row_major, m.experts * m.rows, t.rank_pair});
-    set(t.low_rank_b, {element, Packing::row_major, m.experts * t.rank_pair, m.columns});
+    set(t.low_rank_a, value_shape(element, m.experts, m.rows, t.rank_pair));
+    set(t.low_rank_b, value_shape(element, m.experts, t.rank_pair, m.columns));
     set(t.low_rank_a_scales, {Element::f32, Packing::vector, m.experts * m.rows, 1});
     set(t.low_rank_b_scales, {Element::f32, Packing::vector, m.experts * t.rank_pair, 1});
   }

@@ -5,7 +5,7 @@ import numpy as np
 
 import packing as pk
 import seeds
-from builder import F16, F32, I8, ZERO_U8, Description, Input, Tensor, build
+from builder import F16, F32, I8, TILE_VALUES, ZERO_U8, Description, Input, Tensor, build
 from corpus import model_description, texts_description, wide, wide_description
 from parts import Source, test_vectors
 from seeds import columns_all, columns_list, columns_rest, finish
@@ -97,27 +97,27 @@ def tensors(c):
 
 
 def wrapped(c):
-    """Sizes that add up to 2^64: 4096 matrices of 2^46 rows, each row padded to 64 bytes."""
+    """Sizes that add up to 2^64: 8192 times 2^45 matrices of two rows, each padded to 64 bytes."""
     d = Description(seeds.meta(), [pk.real(F32)])
     s = Source(3)
     d.tensors = [Tensor(b"a", (1, 16), [s.part(d.encodings[0], 0, 1, 1, 16)])]
 
     def edit(r):
         tensor, part, component = r.tensors[0], r.parts[0], r.components[0]
-        for i in range(4096):
+        for i in range(8192):
             name = b"b%04d" % i
-            r.tensors.append({**tensor, "name_offset": len(r.names), "name_size": len(name), "shape0": 1 << 46,
-                              "shape1": 1, "part_first": i + 1})
+            r.tensors.append({**tensor, "name_offset": len(r.names), "name_size": len(name), "rank": 3,
+                              "shape0": 1 << 45, "shape1": 2, "shape2": 1, "part_first": i + 1})
             r.names += name
             r.parts.append({**part, "plane0": i + 1})
-            r.components.append({**component, "rows": 1 << 46, "cols": 1})
+            r.components.append({**component, "packing": TILE_VALUES, "rows": 1 << 49, "cols": 1})
             r.bodies.append(b"")
 
     image = build(d, edit_records=edit)
     begin = image.get("component", 0, "offset")
-    for i in range(4096):
-        image.set("component", i + 1, "offset", (begin + 64 + (i << 52)) % (1 << 64))
-        image.set("component", i + 1, "size", 1 << 52)
+    for i in range(8192):
+        image.set("component", i + 1, "offset", (begin + 64 + (i << 51)) % (1 << 64))
+        image.set("component", i + 1, "size", 1 << 51)
     c.add("together.sizes.that.wrap", 411, image.seal(("components",)))
 
 
@@ -134,9 +134,9 @@ def vectors(c):
     """Test vectors that decode to just what stands beside them, which is no number."""
     d = Description(seeds.meta(), [pk.real(F16)])
     d.tensors = [Tensor(b"w", (2, 8), [Source(5).part(d.encodings[0], 0, 1, 2, 8)])]
-    stored = np.zeros((16, 64), "<f2")
+    stored = np.zeros((16, 36), "<f2")
     stored[3, 7] = np.inf
-    d.encv = stored.tobytes() + stored[:, :36].astype("<f4").tobytes()
+    d.encv = pk.values(stored, F16).body + stored.astype("<f4").tobytes()
     c.add("together.encv.infinite", 306, build(d))
     d = Description(seeds.meta(), [pk.levels([-1, 0, 1], [4], 32, F16)])
     d.tensors = [Tensor(b"w", (2, 32), [Source(6).part(d.encodings[0], 0, 1, 2, 32)])]

@@ -224,19 +224,38 @@ def group_values(c):
               "row factors of padding rows are zero")
 
 
+def value_place(rows, columns, width, row, column):
+    """The byte of a stored value in its component, of one matrix."""
+    if rows == 1:
+        return column * width
+    words, byte = -(-columns * width // 4), column * width
+    return (row // 16 * words + byte // 4) * 64 + row % 16 * 4 + byte % 4
+
+
+def padding_of_values(rows, columns, width):
+    """(row, byte of the row) of padding: behind the columns, and rows."""
+    if rows == 1:
+        return []
+    end, stored = columns * width, -(-columns * width // 4) * 4
+    behind = [(row, byte) for row in (0, rows - 1) for byte in {end, stored - 1} if end < stored]
+    return behind + [(row, byte) for row in (rows, 15) for byte in {0, end - 1, stored - 1}]
+
+
 def reals(c):
     for part, element, rows, columns in (("b0", F32, 5, 2), ("e0", F16, 3, 2), ("e1", BF16, 3, 2),
                                          ("h", F32, 1, 33)):
         at, width = place(wide(), part, "plane0"), struct.calcsize(WIDTH[element])
-        stride = -(-columns * width // 64) * 64
         for name, bits in NOT_FINITE[element].items():
-            for row, column in {(0, 0), (rows - 1, columns - 1)}:
+            places = [*{(0, 0), (rows - 1, columns - 1)}]
+            if rows > 1:
+                places.append((15, columns - 1))  # a padding row: not finite comes before not zero
+            for row, column in places:
                 c.add(f"value.{part}.{row}.{column}.{name}", 604, changed(
-                    wide, at + row * stride + column * width, struct.pack(WIDTH[element], bits)))
-        for row in {0, rows - 1}:
-            for byte in {columns * width, stride - 1}:
-                c.add(f"value.{part}.behind.row.{row}.{byte}", 601,
-                      changed(wide, at + row * stride + byte, b"\1"))
+                    wide, at + value_place(rows, columns, width, row, column),
+                    struct.pack(WIDTH[element], bits)))
+        for row, byte in padding_of_values(rows, columns, width):
+            c.add(f"value.{part}.padding.{row}.{byte}", 601,
+                  changed(wide, at + value_place(rows, columns * width, 1, row, byte), b"\1"))
 
 
 def vectors(c):
@@ -263,18 +282,18 @@ def vectors(c):
                       changed(wide, at + 4 * row, struct.pack("<I", bits)))
     for field, rows, columns in (("low_rank_a", 5, 1), ("low_rank_b", 1, 40)):
         at = tensor_place(wide(), B, field)
-        stride = -(-columns * 2 // 64) * 64
         for name, bits in NOT_FINITE[F16].items():
             for row in {0, rows - 1}:
                 c.add(f"{field}.f16.{row}.{name}", 604, changed(
-                    wide, at + row * stride + 2 * columns - 2, struct.pack("<H", bits)))
-        for byte in {columns * 2, stride - 1}:
-            c.add(f"{field}.f16.behind.row.{byte}", 601,
-                  changed(wide, at + (rows - 1) * stride + byte, b"\1"))
+                    wide, at + value_place(rows, columns, 2, row, columns - 1), struct.pack("<H", bits)))
+        for row, byte in padding_of_values(rows, columns, 2):
+            c.add(f"{field}.f16.padding.{row}.{byte}", 601,
+                  changed(wide, at + value_place(rows, columns * 2, 1, row, byte), b"\1"))
     for field, rows, columns in (("low_rank_a", 5, 2), ("low_rank_b", 2, 40)):
         at = tensor_place(wide(), A, field)
-        for byte in {columns, 63}:
-            c.add(f"{field}.i8.behind.row.{byte}", 601, changed(wide, at + (rows - 1) * 64 + byte, b"\1"))
+        for row, byte in padding_of_values(rows, columns, 1):
+            c.add(f"{field}.i8.padding.{row}.{byte}", 601,
+                  changed(wide, at + value_place(rows, columns, 1, row, byte), b"\1"))
         at = tensor_place(wide(), A, field + "_scales")
         for name, bits in NOT_FINITE[F32].items():
             for row in (0, rows - 1):

@@ -7,7 +7,7 @@ Takes records as dicts and components with a `body`, from the builder or read ba
 import numpy as np
 
 from builder import (AFFINE, BF16, E4M3, E8M0, F16, F32, I8, MINIFLOAT, NONE, REAL, RECORDS,
-                     U4, U8, ZERO_CONSTANT, ZERO_MINIMUM, Component)
+                     U4, U8, VECTOR, ZERO_CONSTANT, ZERO_MINIMUM, Component)
 
 f32 = np.float32
 
@@ -105,13 +105,25 @@ def zero_at(encoding, zeros, at):
     return zeros.body[at]
 
 
+def stored_value(component, row, column):
+    """Of the real grid or a low-rank factor; `row` counts the padded rows of all matrices."""
+    if component.packing == VECTOR:
+        return scalar(component.element, component.body, row * component.cols + column)
+    in_word = {F32: 1, F16: 2, BF16: 2, I8: 4}[component.element]
+    words = -(-component.cols // in_word)
+    word = (row // 16 * words + column // in_word) * 16 + row % 16
+    return scalar(component.element, component.body, word * in_word + column % in_word)
+
+
+def padded(component, rows):
+    """Rows from matrix to matrix of values."""
+    return rows if component.packing == VECTOR else -(-rows // 16) * 16
+
+
 def value_at(encoding, part, row, column, columns):
     """The f32 value of one weight. part: dict of planes (list), scales, row_factors, zeros."""
     if encoding["grid"] == REAL:
-        plane = part["planes"][0]
-        width = 4 if plane.element == F32 else 2
-        stride = -(-columns * width // 64) * 64
-        return scalar(plane.element, plane.body[row * stride:(row + 1) * stride], column)
+        return stored_value(part["planes"][0], row, column)
     code = code_at(encoding, part["planes"], row, column, columns)
     scales = part["scales"]
     group = group_of(encoding, columns, column)[0]
@@ -193,7 +205,7 @@ class Reader:
             part = {"planes": [self.component(p[f"plane{i}"]) for i in range(planes)],
                     **{k: self.component(p[k]) for k in ("scales", "row_factors", "zeros")}}
             factors = self.component(p["column_factors"])
-            stride = rows if encoding["grid"] == REAL else -(-rows // 16) * 16
+            stride = padded(part["planes"][0], rows)
             for e in range(experts):
                 for n in range(rows):
                     for j, c in enumerate(columns):
@@ -210,24 +222,24 @@ class Reader:
                 effective[:, :, c] = w[:, :, c] / scalar(F32, smooth, c)
         return w, effective
 
-    def factor(self, t, name, cols):
-        """Element (row, column) of a low-rank factor, as a function."""
+    def factor(self, t, name, rows):
+        """Element (matrix, row, column) of a low-rank factor, as a function."""
         component, scales = self.component(t[name]), self.component(t[name + "_scales"])
-        stride = -(-cols * (2 if component.element == F16 else 1) // 64) * 64
+        stride = padded(component, rows)
 
-        def at(row, column):
-            value = scalar(component.element, component.body[row * stride:(row + 1) * stride], column)
-            return value if scales is None else f32(value * scalar(F32, scales.body, row))
+        def at(e, row, column):
+            value = stored_value(component, e * stride + row, column)
+            return value if scales is None else f32(value * scalar(F32, scales.body, e * rows + row))
 
         return at
 
     def add_low_rank(self, t, w):
         experts, rows, width = w.shape
         r = t["rank_pair"]
-        a, b = self.factor(t, "low_rank_a", r), self.factor(t, "low_rank_b", width)
+        a, b = self.factor(t, "low_rank_a", rows), self.factor(t, "low_rank_b", r)
         for e in range(experts):
-            left = [[a(e * rows + n, k) for k in range(r)] for n in range(rows)]
-            right = [[b(e * r + k, c) for c in range(width)] for k in range(r)]
+            left = [[a(e, n, k) for k in range(r)] for n in range(rows)]
+            right = [[b(e, k, c) for c in range(width)] for k in range(r)]
             for n in range(rows):
                 for c in range(width):
                     total = f32(0)

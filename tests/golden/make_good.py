@@ -45,9 +45,9 @@ def real():
         index = len(d.encodings) - 1
         d.tensors.append(Tensor(f"{name}.rank1".encode(), (33,), [s.real_part(element, index, 1, 33)]))
         d.tensors.append(Tensor(f"{name}.rank3".encode(), (3, 2, 32),
-                                [s.real_part(element, index, 6, 32)]))
+                                [s.real_part(element, index, 6, 32, experts=3)]))
     extremes = np.array([[-0.0, 1e-45, -1e-45, 3.4028235e38, -3.4028235e38, 1.1754942e-38]], "<f4")
-    d.tensors.append(Tensor("größe.⊕".encode(), (6,), [Part(0, [pk.row_major(extremes, F32)])]))
+    d.tensors.append(Tensor("größe.⊕".encode(), (6,), [Part(0, [pk.values(extremes, F32)])]))
     return with_vectors(d, s)
 
 

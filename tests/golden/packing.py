@@ -1,4 +1,4 @@
-"""Components from arrays: code planes, tiles of 16 rows, padded rows (spec/encodings.md, 2 to 4).
+"""Components from arrays: code planes, tiles of 16 rows (spec/encodings.md, 2 to 4).
 
 Arrays are [matrices][rows][columns] throughout. Floats come as what is stored: f32 and f16 as such,
 bf16 as u16, e4m3 and e8m0 as u8.
@@ -7,7 +7,7 @@ bf16 as u16, e4m3 and e8m0 as u8.
 import numpy as np
 
 from builder import (AFFINE, BF16, E4M3, E8M0, ELEMENT_BITS, F16, F32, I32, LEVELS, MINIFLOAT,
-                     PLANE_ELEMENT, REAL, ROW_MAJOR, TILE_CODES, TILE_GROUPS, U32, U4, U8, VECTOR,
+                     PLANE_ELEMENT, REAL, TILE_CODES, TILE_GROUPS, TILE_VALUES, U32, U4, U8, VECTOR,
                      ZERO_MINIMUM, ZERO_U4, ZERO_U8, Component)
 
 DTYPE = {F32: "<f4", F16: "<f2", BF16: "<u2", E8M0: "u1", E4M3: "u1", U8: "u1", I32: "<i4",
@@ -110,13 +110,18 @@ def groups(array, element):
     return Component(element, TILE_GROUPS, rows.shape[0], rows.shape[1], body.tobytes())
 
 
-def row_major(array, element):
-    """[rows][cols] of the element's own type; rows padded to 64 bytes."""
+def values(array, element, experts=1):
+    """[E * N][cols] of the element's own type: tiles of words, or rows that stand alone."""
     rows, cols = array.shape
+    if rows == experts:
+        return vector(array, element)
     width = array.dtype.itemsize * cols
-    out = np.zeros((rows, -(-width // 64) * 64), np.uint8)
+    words = -(-width // 4)
+    out = np.zeros((rows, words * 4), np.uint8)
     out[:, :width] = np.ascontiguousarray(array).view(np.uint8).reshape(rows, width)
-    return Component(element, ROW_MAJOR, rows, cols, out.tobytes())
+    padded = pad_rows(out.reshape(experts, -1, words * 4))
+    tiles = padded.reshape(-1, 16, words, 4).transpose(0, 2, 1, 3)
+    return Component(element, TILE_VALUES, len(padded), cols, tiles.tobytes())
 
 
 def vector(array, element=F32):
@@ -133,8 +138,8 @@ def component_bytes(c):
     """The size that a component's fields imply."""
     if c.packing == TILE_CODES:
         return c.rows * c.cols * 4
-    if c.packing == ROW_MAJOR:
-        return c.rows * (-(-c.cols * ELEMENT_BITS[c.element] // 512) * 64)
+    if c.packing == TILE_VALUES:
+        return c.rows * (-(-c.cols * ELEMENT_BITS[c.element] // 32) * 4)
     return c.rows * c.cols * ELEMENT_BITS[c.element] // 8
 
 

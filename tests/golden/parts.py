@@ -57,7 +57,7 @@ class Source:
         """A part of random contents; `index` is the encoding's."""
         if encoding["grid"] == REAL:
             values = self.stored(encoding["value_type"], -2, 2, (experts * rows, columns))
-            part = Part(index, [pk.row_major(values, encoding["value_type"])], column_set)
+            part = Part(index, [pk.values(values, encoding["value_type"], experts)], column_set)
         else:
             part = self.coded(encoding, index, experts, rows, columns, codes, row_sums)
             part.column_set = column_set
@@ -87,16 +87,17 @@ class Source:
             part.row_sums = pk.groups(sums_of_levels(encoding, codes, zeros), I32)
         return part
 
-    def real_part(self, element, index, rows, columns, low=-2, high=2):
-        return Part(index, [pk.row_major(self.stored(element, low, high, (rows, columns)), element)])
+    def real_part(self, element, index, rows, columns, low=-2, high=2, experts=1):
+        """`rows` of all experts."""
+        return Part(index, [pk.values(self.stored(element, low, high, (rows, columns)), element, experts)])
 
     def low_rank(self, element, experts, rows, columns, r):
         """(A, B, scales of A, scales of B)"""
         if element == F16:
-            return (pk.row_major(self.stored(F16, -1, 1, (experts * rows, r)), F16),
-                    pk.row_major(self.stored(F16, -0.1, 0.1, (experts * r, columns)), F16), None, None)
-        return (pk.row_major(self.integers(-127, 127, (experts * rows, r)).astype(np.int8), I8),
-                pk.row_major(self.integers(-128, 127, (experts * r, columns)).astype(np.int8), I8),
+            return (pk.values(self.stored(F16, -1, 1, (experts * rows, r)), F16, experts),
+                    pk.values(self.stored(F16, -0.1, 0.1, (experts * r, columns)), F16, experts), None, None)
+        return (pk.values(self.integers(-127, 127, (experts * rows, r)).astype(np.int8), I8, experts),
+                pk.values(self.integers(-128, 127, (experts * r, columns)).astype(np.int8), I8, experts),
                 pk.vector(self.uniform(0.001, 0.01, (experts * rows, 1))),
                 pk.vector(self.uniform(0.0001, 0.001, (experts * r, 1))))
 

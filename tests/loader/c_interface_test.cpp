@@ -30,11 +30,11 @@ TEST_F(CInterface, TellsWhatTheFileHolds) {
   EXPECT_EQ(t.input, 0u);
   EXPECT_EQ(t.low_rank, 3u);
   EXPECT_EQ(t.has_bias, 1u);
-  // f16 part: rows of 64 bytes, 7 factors. 4-bit part: 32 rows of 96 columns, scales, zeros, row
-  // and column factors. Low-rank: rows of 64 and 128 bytes with f32 scales. Bias.
-  const uint64_t list = 3 * kRows * 64 + 7 * 4;
+  // f16 part: 32 rows of 4 words, 7 factors. 4-bit part: 32 rows of 96 columns, scales, zeros, row
+  // and column factors. Low-rank: 32 rows of a word and 16 of 25 with f32 scales. Bias.
+  const uint64_t list = 3 * 32 * 4 * 4 + 7 * 4;
   const uint64_t rest = 3 * 32 * (48 + 3) + 3 * 32 * 3 / 2 + 3 * 32 * 4 + 93 * 4;
-  const uint64_t low_rank = 3 * kRows * (64 + 4) + 3 * 3 * (128 + 4);
+  const uint64_t low_rank = 3 * (32 * 4 + kRows * 4) + 3 * (16 * 25 * 4 + 3 * 4);
   EXPECT_EQ(t.stored_bytes, list + rest + low_rank + 3 * kRows * 4);
   EXPECT_DOUBLE_EQ(t.bits_per_weight, 8.0 * static_cast<double>(t.stored_bytes) / (3 * 21 * 100));
 }

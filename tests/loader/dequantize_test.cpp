@@ -158,7 +158,7 @@ Result<std::vector<uint64_t>> rest_of(const std::vector<uint32_t>& first,
   d.encodings = {real_encoding(Element::f32)};
   for (uint32_t set = 0; set < 3; set++) {
     d.components.push_back(
-        {0, 64, 0, Element::f32, Packing::row_major, 0, 1, input.sets[set].count, {}});
+        component_record({Element::f32, Packing::vector, 1, input.sets[set].count}));
     PartRecord part = empty_part();
     part.column_set = set;
     part.planes[0] = 2 + set;
@@ -178,7 +178,8 @@ Result<std::vector<uint64_t>> rest_of(const std::vector<uint32_t>& first,
   if (!writer) return writer.error();
   for (const auto& list : {first, second})
     if (auto r = writer->append(std::as_bytes(std::span(list))); !r) return r.error();
-  if (auto r = writer->append(std::vector<std::byte>(3 * 64)); !r) return r.error();
+  for (const ColumnSetRecord& set : std::span(input.sets).first(3))
+    if (auto r = writer->append(std::vector<std::byte>(set.count * 4)); !r) return r.error();
   if (auto r = writer->finish(); !r) return r.error();
   const auto file = ModelFile::open(folder / "a.sqf");
   if (!file) return file.error();

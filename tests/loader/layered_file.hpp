@@ -136,12 +136,19 @@ class LayeredFile {
   }
 
   template <typename T>
-  uint32_t row_major(Element element, size_t cols, const std::vector<T>& values) {
-    const size_t count = values.size() / cols, stride = (cols * sizeof(T) + 63) / 64 * 64;
-    std::vector<std::byte> bytes(count * stride);
-    for (size_t row = 0; row < count; row++)
-      std::memcpy(bytes.data() + row * stride, values.data() + row * cols, cols * sizeof(T));
-    return component({element, Packing::row_major, count, cols}, std::move(bytes));
+  uint32_t matrices(Element element, size_t cols, const std::vector<T>& values) {
+    const size_t count = values.size() / cols / options_.experts;  // rows of one
+    const ComponentShape shape = value_shape(element, options_.experts, count, cols);
+    const ValueLayout layout(element, static_cast<int64_t>(count), static_cast<int64_t>(cols));
+    std::vector<std::byte> bytes(component_bytes(shape));
+    for (size_t i = 0; i < values.size(); i++) {
+      const size_t row = i / cols, expert = row / count;
+      const auto at = static_cast<size_t>(
+          layout.offset(static_cast<int64_t>(row % count), static_cast<int64_t>(i % cols)));
+      std::memcpy(bytes.data() + bytes.size() / options_.experts * expert + at, &values[i],
+                  sizeof(T));
+    }
+    return component(shape, std::move(bytes));
   }
 
   /// Per expert: calls put(padded row, source row) for the rows that there are.
@@ -162,7 +169,7 @@ class LayeredFile {
 
   PartRecord list_part() {
     PartRecord p = part(0, 0);
-    p.planes[0] = row_major(Element::f16, list_.size(), halves_);
+    p.planes[0] = matrices(Element::f16, list_.size(), halves_);
     if (options_.column_factors)
       p.column_factors = vector(Element::f32, 1, list_.size(), list_factors_);
     return p;
@@ -238,12 +245,12 @@ class LayeredFile {
   void low_rank(TensorRecord& t) {
     t.rank_pair = rank;
     if (options_.low_rank == Element::f16) {
-      t.low_rank_a = row_major(Element::f16, rank, a_half_);
-      t.low_rank_b = row_major(Element::f16, columns, b_half_);
+      t.low_rank_a = matrices(Element::f16, rank, a_half_);
+      t.low_rank_b = matrices(Element::f16, columns, b_half_);
       return;
     }
-    t.low_rank_a = row_major(Element::i8, rank, a_code_);
-    t.low_rank_b = row_major(Element::i8, columns, b_code_);
+    t.low_rank_a = matrices(Element::i8, rank, a_code_);
+    t.low_rank_b = matrices(Element::i8, columns, b_code_);
     t.low_rank_a_scales = vector(Element::f32, a_scale_.size(), 1, a_scale_);
     t.low_rank_b_scales = vector(Element::f32, b_scale_.size(), 1, b_scale_);
   }

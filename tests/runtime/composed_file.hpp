@@ -125,24 +125,23 @@ class ComposedFile {
     return vector(Element::f32, values, upright);
   }
 
-  uint32_t row_major(Element element, int64_t rows, int64_t columns) {
-    const auto width = static_cast<size_t>(element_bits(element) / 8);
-    const size_t stride = (static_cast<size_t>(columns) * width + 63) / 64 * 64;
-    std::vector<std::byte> bytes;
-    for (int64_t row = 0; row < rows; row++) {
+  uint32_t matrix(Element element, int64_t rows, int64_t columns) {
+    const ComponentShape shape =
+        value_shape(element, 1, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns));
+    const ValueLayout layout(element, rows, columns);
+    std::vector<std::byte> bytes(component_bytes(shape));
+    for (int64_t row = 0; row < rows; row++)
       for (int64_t k = 0; k < columns; k++) {
         const float value = real(-1, 1);
-        if (element == Element::f32) packed_part::append(&bytes, value);
-        if (element == Element::f16) packed_part::append(&bytes, f32_to_f16(value));
-        if (element == Element::bf16) packed_part::append(&bytes, f32_to_bf16(value));
-        if (element == Element::i8)
-          packed_part::append(&bytes, static_cast<int8_t>(value * 127.99f));
+        const auto put = [&](auto stored) {
+          std::memcpy(bytes.data() + layout.offset(row, k), &stored, sizeof stored);
+        };
+        if (element == Element::f32) put(value);
+        if (element == Element::f16) put(f32_to_f16(value));
+        if (element == Element::bf16) put(f32_to_bf16(value));
+        if (element == Element::i8) put(static_cast<int8_t>(value * 127.99f));
       }
-      bytes.resize(static_cast<size_t>(row + 1) * stride);
-    }
-    return component(
-        {element, Packing::row_major, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns)},
-        std::move(bytes));
+    return component(shape, std::move(bytes));
   }
 
   void add_part(const ComposedPart& from, int64_t rows, uint64_t count) {
@@ -160,7 +159,7 @@ class ComposedFile {
     const auto columns = static_cast<int64_t>(count);
     const auto n = static_cast<uint64_t>(rows);
     if (e.grid == Grid::real) {
-      p.planes[0] = row_major(e.value_type, rows, columns);
+      p.planes[0] = matrix(e.value_type, rows, columns);
     } else {
       PackedPart part = random_part(e, rows, columns, &random_);
       if (from.unit_scales)
@@ -199,8 +198,8 @@ class ComposedFile {
 
   void low_rank(const Composition& c, TensorRecord& t) {
     t.rank_pair = static_cast<uint32_t>(c.rank);
-    t.low_rank_a = row_major(c.low_rank, static_cast<int64_t>(t.shape[0]), c.rank);
-    t.low_rank_b = row_major(c.low_rank, c.rank, static_cast<int64_t>(t.shape[1]));
+    t.low_rank_a = matrix(c.low_rank, static_cast<int64_t>(t.shape[0]), c.rank);
+    t.low_rank_b = matrix(c.low_rank, c.rank, static_cast<int64_t>(t.shape[1]));
     if (c.low_rank != Element::i8) return;
     t.low_rank_a_scales = floats(static_cast<int64_t>(t.shape[0]), 0.001f, 0.01f, true);
     t.low_rank_b_scales = floats(c.rank, 0.001f, 0.01f, true);

@@ -256,23 +256,26 @@ TEST(Matmul, ZeroInputsAndNotANumber) {
   }
 }
 
-/// A row-major part of the real grid; the padding of its rows is not zero on purpose.
+/// A part of the real grid; the padding of its words and tiles is not zero on purpose.
 PackedPart real_part(Element type, int64_t rows, int64_t columns, std::mt19937* random) {
   PackedPart part;
   part.view.encoding = real_encoding(type);
   part.view.rows = rows;
   part.view.columns = columns;
-  part.planes.emplace_back();
+  const auto n = static_cast<uint64_t>(rows), k = static_cast<uint64_t>(columns);
+  part.planes.emplace_back(component_bytes(value_shape(type, 1, n, k)), std::byte{0x3c});
   std::vector<std::byte>& out = part.planes[0];
-  const size_t size = type == Element::f32 ? 4 : 2;
+  const ValueLayout layout(type, rows, columns);
   for (int64_t row = 0; row < rows; row++) {
+    int64_t column = 0;
     for (float value : random_values(columns, random)) {
-      if (type == Element::f32) packed_part::append(&out, value);
-      if (type == Element::f16) packed_part::append(&out, f32_to_f16(value));
-      if (type == Element::bf16) packed_part::append(&out, f32_to_bf16(value));
+      std::byte* at = out.data() + layout.offset(row, column++);
+      const uint16_t half = type == Element::f16 ? f32_to_f16(value) : f32_to_bf16(value);
+      if (type == Element::f32)
+        std::memcpy(at, &value, 4);
+      else
+        std::memcpy(at, &half, 2);
     }
-    const size_t row_bytes = (static_cast<size_t>(columns) * size + 63) / 64 * 64;
-    out.resize(static_cast<size_t>(row + 1) * row_bytes, std::byte{0x3c});
   }
   part.view.planes[0] = out.data();
   return part;
@@ -302,8 +305,8 @@ void check_f32(const PackedPart& part, int64_t tokens, std::mt19937* random) {
         sum += term;
         magnitude += std::abs(term);
       }
-      // Each of 64 sums rounds once per block of 64 columns, then 6 steps of the tree.
-      const double bound = static_cast<double>(view.columns / 64 + 8) * 0x1p-24 * magnitude;
+      // Each of four chains rounds once per column of its own, then two sums of them.
+      const double bound = static_cast<double>(view.columns / 4 + 4) * 0x1p-24 * magnitude;
       ASSERT_NEAR(y[static_cast<size_t>(t * stride + r)], sum, bound + 1e-30) << what;
     }
   }
@@ -315,9 +318,20 @@ void check_f32(const PackedPart& part, int64_t tokens, std::mt19937* random) {
 TEST(MatmulF32, RealRows) {
   std::mt19937 random(1);
   for (Element type : {Element::f32, Element::f16, Element::bf16})
-    for (int64_t columns : {1, 16, 36, 63, 64, 100, 576})
-      for (int64_t tokens : {1, 4, 7})
-        check_f32(real_part(type, 35, columns, &random), tokens, &random);
+    for (int64_t columns : {1, 2, 3, 4, 16, 36, 63, 64, 101, 576})
+      for (int64_t rows : {1, 2, 35, 48})
+        for (int64_t tokens : {1, 2, 4, 5, 7, 19})
+          check_f32(real_part(type, rows, columns, &random), tokens, &random);
+}
+
+/// More than what is brought to f32 at a time.
+TEST(MatmulF32, LongRows) {
+  std::mt19937 random(5);
+  for (int64_t tokens : {1, 8})
+    check_f32(real_part(Element::f16, 100, 1535, &random), tokens, &random);
+  check_f32(
+      random_part(affine_encoding(3, 32, Element::u8, true, ZeroKind::u4), 100, 1500, &random), 8,
+      &random);
 }
 
 TEST(MatmulF32, CodedTiles) {

@@ -97,17 +97,17 @@ inline std::vector<Rounded> eight_bits(uint32_t group, const std::vector<float>&
   return out;
 }
 
-/// Element (row, k) of a low-rank factor.
-inline double factor(const ModelFile& file, uint32_t values, uint32_t scales, uint64_t columns,
+/// Element (row, k) of a low-rank factor of so many rows.
+inline double factor(const ModelFile& file, uint32_t values, uint32_t scales, uint64_t rows,
                      uint64_t row, uint64_t k) {
-  const std::byte* bytes = file.component(values).data();
-  if (scales == kNone)
-    return f16_to_f32(
-        load<uint16_t>(bytes + row * ((columns * 2 + 63) / 64 * 64), static_cast<int64_t>(k)));
-  const auto code = load<int8_t>(bytes + row * ((columns + 63) / 64 * 64), static_cast<int64_t>(k));
+  const ComponentRecord& c = file.head().directory.components[values];
+  const ValueLayout layout(c.element, static_cast<int64_t>(rows), static_cast<int64_t>(c.cols));
+  const std::byte* at = file.component(values).data() +
+                        layout.offset(static_cast<int64_t>(row), static_cast<int64_t>(k));
+  if (scales == kNone) return f16_to_f32(load<uint16_t>(at));
   return static_cast<double>(
              load<float>(file.component(scales).data(), static_cast<int64_t>(row))) *
-         code;
+         load<int8_t>(at);
 }
 
 /// Adds the terms of the product one by one.
@@ -170,13 +170,13 @@ inline void add_low_rank(const ModelFile& file, const TensorRecord& t, const std
     for (size_t token = 0; token < xh.size() / columns; token++) {
       double narrow = 0, size = 0;
       for (size_t c = 0; c < columns; c++) {
-        const double term = factor(file, t.low_rank_b, t.low_rank_b_scales, columns, k, c) *
+        const double term = factor(file, t.low_rank_b, t.low_rank_b_scales, t.rank_pair, k, c) *
                             xh[token * columns + c];
         narrow += term;
         size += std::fabs(term);
       }
       for (size_t row = 0; row < sum.rows; row++) {
-        const double a = factor(file, t.low_rank_a, t.low_rank_a_scales, t.rank_pair, row, k);
+        const double a = factor(file, t.low_rank_a, t.low_rank_a_scales, sum.rows, row, k);
         sum.add(token, row, a * narrow, std::fabs(a) * size);
       }
     }

@@ -43,7 +43,7 @@ class Sample:
         blocks = []
         if fields["grid"] == layout.REAL:
             values = self.random.normal(size=(16, 36)).astype("<f2")
-            blocks = [self.row_major(values), values.astype("<f4").tobytes()]
+            blocks = [self.value_bytes(values), values.astype("<f4").tobytes()]
         else:
             columns = min(2 * fields["group"] + 4, 260) if fields.get("group") else 36
             matrix = random_matrix(fields, 16, columns, self.random)
@@ -52,11 +52,22 @@ class Sample:
         return len(self.encodings) - 1
 
     @staticmethod
-    def row_major(values):
+    def value_bytes(values):
+        """Of one matrix: word by word of 16 rows; or a row as it is."""
         raw = values.tobytes()
+        if len(values) == 1:
+            return raw
         width = len(raw) // len(values)
-        return b"".join(raw[i * width:(i + 1) * width].ljust(align_up(width, 64), b"\0")
-                        for i in range(len(values)))
+        rows = [raw[i * width:(i + 1) * width].ljust(align_up(width, 4), b"\0") for i in range(len(values))]
+        rows += [bytes(align_up(width, 4))] * (-len(rows) % 16)
+        return b"".join(rows[tile + lane][word:word + 4] for tile in range(0, len(rows), 16)
+                        for word in range(0, align_up(width, 4), 4) for lane in range(16))
+
+    def values(self, values, element):
+        """The component of one matrix of values."""
+        rows, packing = (1, layout.VECTOR) if len(values) == 1 else (align_up(len(values), 16),
+                                                                      layout.TILE16_VALUES)
+        return self.component(self.value_bytes(values), element, packing, rows, values.shape[1])
 
     @staticmethod
     def blocks(encoding, matrices):
@@ -260,7 +271,7 @@ def sample():
 
     values = s.random.normal(size=(1, 5)).astype("<f2")
     s.parts.append(dict(encoding=real,
-                        planes=[s.component(s.row_major(values), layout.F16, layout.ROW_MAJOR, 1, 5)]
+                        planes=[s.values(values, layout.F16)]
                         + [NONE] * 7, scales=NONE, row_factors=NONE, zeros=NONE, column_factors=NONE,
                         row_sums=NONE))
     s.tensor("a", (5,))
@@ -287,13 +298,13 @@ def sample():
             product[row, column] = total
     s.weights["d"] = weights + product
     s.tensor("d", (16, 36), parts=2, input=1, rank_pair=2,
-             low_rank_a=s.component(s.row_major(a), layout.F16, layout.ROW_MAJOR, 16, 2),
-             low_rank_b=s.component(s.row_major(b), layout.F16, layout.ROW_MAJOR, 2, 36))
+             low_rank_a=s.values(a, layout.F16),
+             low_rank_b=s.values(b, layout.F16))
 
     # A pair of i8, of rank 1.
     values = s.random.normal(size=(2, 3)).astype("<f2")
     s.parts.append(dict(encoding=real,
-                        planes=[s.component(s.row_major(values), layout.F16, layout.ROW_MAJOR, 2, 3)]
+                        planes=[s.values(values, layout.F16)]
                         + [NONE] * 7, scales=NONE, row_factors=NONE, zeros=NONE, column_factors=NONE,
                         row_sums=NONE))
     a, b = (s.random.integers(-128, 128, shape).astype("i1") for shape in ((2, 1), (1, 3)))
@@ -302,8 +313,8 @@ def sample():
                                                                     * f32(f32(b[0, column]) * b_scales[0])))
                                  for column in range(3)] for row in range(2)]], dtype=f32)
     s.tensor("e", (2, 3), rank_pair=1,
-             low_rank_a=s.component(s.row_major(a), layout.I8, layout.ROW_MAJOR, 2, 1),
-             low_rank_b=s.component(s.row_major(b), layout.I8, layout.ROW_MAJOR, 1, 3),
+             low_rank_a=s.values(a, layout.I8),
+             low_rank_b=s.values(b, layout.I8),
              low_rank_a_scales=s.component(a_scales.tobytes(), layout.F32, layout.VECTOR, 2, 1),
              low_rank_b_scales=s.component(b_scales.tobytes(), layout.F32, layout.VECTOR, 1, 1))
     return s
@@ -325,8 +336,7 @@ def model_sample(**members):
                         (layer + "self_attn.q_proj", (4, 4)), (layer + "self_attn.v_proj", (2, 4)),
                         ("model.norm", (4,))):
         rows, columns = shape if len(shape) == 2 else (1, *shape)
-        values = s.row_major(np.ones((rows, columns), dtype="<f2"))
-        plane = s.component(values, layout.F16, layout.ROW_MAJOR, rows, columns)
+        plane = s.values(np.ones((rows, columns), dtype="<f2"), layout.F16)
         s.parts.append(dict(encoding=real, planes=[plane] + [NONE] * 7, scales=NONE, row_factors=NONE,
                             zeros=NONE, column_factors=NONE, row_sums=NONE))
         s.tensor(name + ".weight", shape)

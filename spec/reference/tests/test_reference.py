@@ -317,10 +317,10 @@ class Mutations(unittest.TestCase):
             return change
         s = sample()
         part_b, part_c, part_d = s.parts[1], s.parts[2], s.parts[3]
-        real = s.parts[0]["planes"][0]
+        real, pair_e = s.parts[0]["planes"][0], s.parts[-1]["planes"]
         nan = struct.pack("<f", float("nan"))
         for expected, change in (
-                (604, data(real, 0, b"\0\x7c")), (601, data(real, 63, b"\1")), (607, data(0, 0, bytes(4))),
+                (604, data(real, 0, b"\0\x7c")), (607, data(0, 0, bytes(4))),
                 (605, data(1, 0, struct.pack("<I", 5))), (605, data(1, 8, struct.pack("<I", 36))),
                 (602, data(part_c["planes"][0], 0, b"\xf3")), (602, data(part_d["planes"][0], 0, b"\x7f")),
                 (601, data(part_b["planes"][0], 6 * 64 + 63, b"\1")),
@@ -330,9 +330,10 @@ class Mutations(unittest.TestCase):
                 (606, data(part_b["row_sums"], 1, b"\x55")), (606, data(part_b["row_sums"], 191, b"\1")),
                 (604, data(s.tensors[1]["bias"], 0, nan)),
                 (604, data(s.tensors[3]["low_rank_a"], 0, b"\0\x7c")),
-                (601, data(s.tensors[3]["low_rank_a"], 4, b"\1")),
+                (604, data(pair_e[0], 15 * 4, b"\0\x7c")), (601, data(pair_e[0], 64 + 2, b"\1")),
+                (601, data(pair_e[0], 2 * 4, b"\1")), (601, data(s.tensors[3]["low_rank_b"], 2 * 4, b"\1")),
                 (604, data(s.tensors[4]["low_rank_b_scales"], 0, nan)),
-                (601, data(s.tensors[4]["low_rank_b"], 3, b"\1")),
+                (601, data(s.tensors[4]["low_rank_a"], 1, b"\1")),
                 (603, data(part_d["scales"], 0, b"\xff"))):
             self.expect(expected, change)
         self.expect(503, put("components", (2, "hash"), 1))
