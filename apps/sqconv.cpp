@@ -54,7 +54,7 @@ sqf::Result<Wanted> wanted_for(const sqf::ConversionArguments& a, const sqf::Pla
   if (!weighed && !needs.statistics && !needs.forward)
     return sqf::usage_error(
         "--calib and --stats serve nothing that is asked for: not --range "
-        "search, nor smoothing, outliers, a weighed low-rank pair or GPTQ");
+        "search or clip, nor smoothing, outliers, a weighed low-rank pair or GPTQ");
   return Wanted{needs.forward || a.statistics.empty(), true};
 }
 
@@ -94,6 +94,7 @@ sqf::Result<void> fit_budget(const sqf::ConversionArguments& a, const sqf::Sourc
   return {};
 }
 
+/// Streams are spilled where the limit does not hold them, and only then.
 sqf::ConversionMemory memory_for(const sqf::ConversionArguments& a, const sqf::Plan& plan,
                                  const sqf::SourceModel& source, const Wanted& wanted,
                                  const sqf::CalibrationTokens* tokens) {
@@ -107,6 +108,11 @@ sqf::ConversionMemory memory_for(const sqf::ConversionArguments& a, const sqf::P
       std::clamp<int64_t>(a.search_tokens / tokens->length, 1, tokens->windows);
   options.statistics = wanted.statistics && a.statistics.empty();
   options.text_bytes = tokens->text.bytes;
+  options.journal = sqf::needs_of(plan).forward || a.resume;
+  const sqf::ConversionMemory memory = sqf::conversion_memory(plan, options);
+  const auto limit = static_cast<uint64_t>(a.calibration.memory_limit) * 1000000;
+  if (limit == 0 || memory.bytes() <= limit) return memory;
+  options.spill = true;
   return sqf::conversion_memory(plan, options);
 }
 
@@ -115,7 +121,8 @@ sqf::Result<sqf::Statistics> statistics_for(const sqf::ConversionArguments& a,
                                             const sqf::SourceModel& source,
                                             const sqf::ModelDescription& description,
                                             const sqf::CalibrationTokens* tokens,
-                                            sqf::Journal* journal) {
+                                            sqf::Journal* journal,
+                                            const std::filesystem::path& spill) {
   if (!a.statistics.empty()) return sqf::load_statistics(a.statistics, source, description);
   if (journal != nullptr) {
     auto kept = sqf::load_statistics(journal->statistics(), source, description);
@@ -124,7 +131,7 @@ sqf::Result<sqf::Statistics> statistics_for(const sqf::ConversionArguments& a,
       return kept;
   }
   auto statistics =
-      sqf::calibrate(source, description, *tokens, a.calibration.memory_limit, a.threads, a.quiet);
+      sqf::calibrate(source, description, *tokens, a.calibration, a.threads, a.quiet, spill);
   if (!statistics || journal == nullptr) return statistics;
   const auto kept =
       sqf::save_statistics(*statistics, source, description, journal->statistics(), true);
@@ -133,11 +140,9 @@ sqf::Result<sqf::Statistics> statistics_for(const sqf::ConversionArguments& a,
 }
 
 /// Smoothing vectors, outlier columns, static scales: nothing where the plan asks for none.
-sqf::Result<std::vector<sqf::InputChoice>> choose(const sqf::ConversionArguments& a,
-                                                  const sqf::SourceModel& source,
-                                                  const sqf::Plan& plan,
-                                                  const Calibrated& calibrated,
-                                                  sqf::Journal* journal) {
+sqf::Result<std::vector<sqf::InputChoice>> choose(
+    const sqf::ConversionArguments& a, const sqf::SourceModel& source, const sqf::Plan& plan,
+    const Calibrated& calibrated, sqf::Journal* journal, const std::filesystem::path& spill) {
   if (!sqf::needs_of(plan).statistics) return std::vector<sqf::InputChoice>();
   if (journal != nullptr)
     if (auto kept = journal->choices(plan)) return std::move(*kept);
@@ -147,6 +152,8 @@ sqf::Result<std::vector<sqf::InputChoice>> choose(const sqf::ConversionArguments
   sqf::ProgressBar bar(!a.quiet);
   sqf::SearchOptions search;
   search.threads = a.threads;
+  search.journal = journal;
+  search.spill = spill;
   search.progress = [&](uint64_t done, uint64_t total) {
     bar.show(done, total, "searching");
     return !sqf::interrupted();
@@ -172,7 +179,7 @@ void warn_of_loss(const sqf::Plan& plan, const sqf::ConvertReport& report) {
     const sqf::TensorPlan& tensor = plan.tensors[i];
     const sqf::QuantizeStats& stats = report.tensors[i].stats;
     // The search cuts scales off at a row's factor where that costs less than a coarser factor.
-    const bool chosen = tensor.range == sqf::Range::search && tensor.encoding.row_factor != 0;
+    const bool chosen = tensor.range != sqf::Range::minmax && tensor.encoding.row_factor != 0;
     const int64_t saturated = chosen ? 0 : stats.saturated;
     too_large += saturated;
     vanished += stats.underflowed;
@@ -248,11 +255,13 @@ sqf::Result<void> convert(const sqf::ConversionArguments& a, sqf::PlanOptions& o
   how.replace = a.force;
   how.compress = a.compress;
   how.quality = !a.report.empty();
-  auto choices = choose(a, source, *plan, calibrated, journal);
+  const std::filesystem::path spill = sqf::spill_file(a, memory, journal);
+  auto choices = choose(a, source, *plan, calibrated, journal, spill);
   if (!choices) return choices.error();
   how.choices = *choices;
   how.tokens = calibrated.tokens ? &*calibrated.tokens : nullptr;
   how.journal = journal;
+  how.spill = spill;
   how.gptq = {sqf::gptq_order(a), a.damping};
   how.behind_rounded = a.hessian == "quantized";
   how.recipe = sqf::recipe(a, options, *plan);
@@ -359,7 +368,8 @@ sqf::Result<void> run(const sqf::ConversionArguments& a) {
   }
   sqf::Journal* const journal = work->journal.get();
   if (wanted->statistics) {
-    auto statistics = statistics_for(a, *source, plan->description, tokens, journal);
+    auto statistics = statistics_for(a, *source, plan->description, tokens, journal,
+                                     sqf::spill_file(a, memory, journal));
     if (!statistics) return sqf::stopped(statistics.error(), a, journal);
     calibrated.statistics = std::move(*statistics);
   }

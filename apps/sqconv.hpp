@@ -11,6 +11,7 @@
 #include "converter/calibration/statistics.hpp"
 #include "converter/convert.hpp"
 #include "converter/journal.hpp"
+#include "converter/memory.hpp"
 
 namespace CLI {
 class App;
@@ -66,10 +67,11 @@ void declare_calibration(CLI::App& app, CalibrationArguments& a);
 /// Reads the text; says so where it is shorter than asked for.
 Result<CalibrationTokens> read_tokens(const SourceModel& source, const CalibrationArguments& a);
 
-/// Runs the model over them. Shows progress unless `quiet`; stops on a signal.
+/// Runs the model over them. Shows progress unless `quiet`; stops on a signal. `spill`: as
+/// StatisticsOptions.
 Result<Statistics> calibrate(const SourceModel& source, const ModelDescription& description,
-                             const CalibrationTokens& tokens, int64_t memory_limit, int threads,
-                             bool quiet);
+                             const CalibrationTokens& tokens, const CalibrationArguments& a,
+                             int threads, bool quiet, const std::filesystem::path& spill);
 
 /// What an earlier run left of this conversion, and where this one keeps what it makes.
 struct Work {
@@ -79,6 +81,10 @@ struct Work {
 /// `forward`: the model is to be run over the text more often than once. Errors: as Journal::open.
 Result<Work> open_work(const ConversionArguments& a, const SourceModel& source,
                        const CalibrationTokens* tokens, bool forward);
+/// The file for what the windows carry, in the journal's folder or beside the output; empty: all of
+/// it is in memory.
+std::filesystem::path spill_file(const ConversionArguments& a, const ConversionMemory& memory,
+                                 const Journal* journal);
 /// The error that ends a conversion, and how to go on. Removes a folder that is of no use.
 Error stopped(Error error, const ConversionArguments& a, Journal* journal);
 

@@ -20,6 +20,26 @@ struct Arguments {
   bool force = false, quiet = false;
 };
 
+uint64_t memory_limit(const CalibrationArguments& a) {
+  return static_cast<uint64_t>(a.memory_limit) * 1000000;
+}
+
+/// The file for the residual streams where the limit does not hold them; empty: it does.
+std::string spill_beside(const Arguments& a, const ModelDescription& description,
+                         const CalibrationTokens& tokens) {
+  StatisticsOptions options;
+  options.threads = a.threads;
+  const uint64_t limit = memory_limit(a.calibration);
+  const uint64_t needed = statistics_memory(description, tokens.windows, tokens.length, options);
+  if (limit == 0 || needed <= limit) return {};
+  if (!a.quiet)
+    std::fprintf(stderr, "sqconv calibrate: %.1f MB of residual streams go to a file beside %s\n",
+                 4e-6 * static_cast<double>(tokens.windows * tokens.length) *
+                     static_cast<double>(description.hidden_size),
+                 a.output.c_str());
+  return a.output + ".spill";
+}
+
 Result<void> run(const Arguments& a) {
   auto source = open_source(a.input);
   if (!source) return source.error();
@@ -30,8 +50,9 @@ Result<void> run(const Arguments& a) {
   catch_signals();
   auto tokens = read_tokens(*source, a.calibration);
   if (!tokens) return tokens.error();
+  const std::string spill = spill_beside(a, *description, *tokens);
   auto statistics =
-      calibrate(*source, *description, *tokens, a.calibration.memory_limit, a.threads, a.quiet);
+      calibrate(*source, *description, *tokens, a.calibration, a.threads, a.quiet, spill);
   if (!statistics) return statistics.error();
   if (auto r = save_statistics(*statistics, *source, *description, a.output, a.force); !r) return r;
   // What was written must serve: it is read back as a conversion would.
@@ -57,7 +78,10 @@ void declare_calibration(CLI::App& app, CalibrationArguments& a) {
       ->capture_default_str();
   app.add_option("--calib-lines", a.lines, "part of the text, A:B in per cent of its lines")
       ->capture_default_str();
-  app.add_option("--mem-limit", a.memory_limit, "MB of memory that the work may take; 0: any")
+  app.add_option(
+         "--mem-limit", a.memory_limit,
+         "MB of memory that the work may take; 0: any. Residual streams that it does not hold "
+         "go to a file beside the output")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 32))
       ->capture_default_str();
 }
@@ -78,11 +102,12 @@ Result<CalibrationTokens> read_tokens(const SourceModel& source, const Calibrati
 }
 
 Result<Statistics> calibrate(const SourceModel& source, const ModelDescription& description,
-                             const CalibrationTokens& tokens, int64_t memory_limit, int threads,
-                             bool quiet) {
+                             const CalibrationTokens& tokens, const CalibrationArguments& a,
+                             int threads, bool quiet, const std::filesystem::path& spill) {
   StatisticsOptions gather;
   gather.threads = threads;
-  gather.memory_limit = static_cast<uint64_t>(memory_limit) * 1000000;
+  gather.memory_limit = memory_limit(a);
+  gather.spill = spill;
   ProgressBar bar(!quiet);
   gather.progress = [&](uint64_t done, uint64_t total) {
     bar.show(done, total, "calibrating");

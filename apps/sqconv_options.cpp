@@ -1,6 +1,7 @@
 // The options of sqconv: from words to what is to be planned, and to what META says of it.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 
 #include "apps/report.hpp"
@@ -96,8 +97,10 @@ void declare_conversion(CLI::App& app, ConversionArguments& a) {
   app.add_option("--planes", a.planes,
                  "widest: few planes of codes; bit: one per bit, for bit-serial kernels (default "
                  "widest)");
-  app.add_option("--range", a.range,
-                 "minmax, or search for the least squared error (default search)");
+  app.add_option(
+      "--range", a.range,
+      "minmax; search for the least squared error (default); clip: AWQ's search, by what "
+      "a group's share of the outputs loses (needs --calib; q and k are searched)");
   app.add_option("--round", a.round,
                  "nearest; gptq: each error is made up for by the columns that follow");
   app.add_option("--act", a.act,
@@ -121,7 +124,8 @@ void declare_conversion(CLI::App& app, ConversionArguments& a) {
                  "before, or divided at run time with :apply");
   app.add_flag("--keep-smoothing", a.keep_smoothing, "store folded smoothing vectors, too");
   app.add_option("--hessian", a.hessian,
-                 "what GPTQ measures behind: the quantized weights before it, or float ones")
+                 "what GPTQ and --range clip measure behind: the quantized weights before, or "
+                 "float ones")
       ->check(CLI::IsMember({"quantized", "float"}))
       ->capture_default_str();
   app.add_option("--gptq-order", a.gptq_order, "order of columns, by their activations")
@@ -187,7 +191,8 @@ Result<PlanOptions> plan_options(const ConversionArguments& a) {
     if (!linear) return linear.error();
     options.linear = *linear;
   }
-  options.head.range = options.linear.range;
+  // Clipping is for the layers; the head's own words may ask for it.
+  if (options.linear.range != Range::clip) options.head.range = options.linear.range;
   const std::string head_words = !a.head.empty() ? a.head : rounds ? "bits=8" : a.method;
   auto head = parse_spec(head_words, options.head);
   if (!head) return head.error();
@@ -219,7 +224,7 @@ Json recipe(const ConversionArguments& a, const PlanOptions& options, const Plan
   json["head"] = is_coded(options.head.method) ? describe(options.head.encoding())
                                                : method_name(options.head.method);
   if (options.linear.grid.record.grid != Grid::affine) json["grid"] = options.linear.grid.name;
-  json["range"] = options.linear.range == Range::search ? "search" : "minmax";
+  json["range"] = range_name(options.linear.range);
   if (options.linear.activation.kind != QuantizerKind::none)
     json["activations"] = activation_name(options.linear.activation);
   if (options.linear.outliers > 0) json["outliers"] = options.linear.outliers;
@@ -230,6 +235,11 @@ Json recipe(const ConversionArguments& a, const PlanOptions& options, const Plan
   if (plan.smoothing.method != SmoothMethod::none)
     json["smoothing"] = {{"method", smooth_method_name(plan.smoothing.method)},
                          {"sites", sites_text(plan.smoothing.sites)}};
+  if (std::ranges::any_of(plan.tensors, [](const TensorPlan& t) {
+        return is_coded(t.method) && t.range == Range::clip;
+      }))
+    json["clip"] = {
+        {"of", "partial dot products of a group"}, {"not", "q, k"}, {"behind", a.hessian}};
   if (options.linear.method == Method::gptq)
     json["gptq"] = {{"order", options.linear.outliers > 0 ? "ascending" : a.gptq_order},
                     {"damping", a.damping},

@@ -90,6 +90,8 @@ Json tensor_json(const Plan& plan, const TensorPlan& t, const TensorReport& repo
       {"bytes", t.bytes},
       {"relative_error", stats.energy > 0 ? stats.squared_error / stats.energy : 0},
       {"output_error", nullptr},
+      {"range", is_coded(t.method) ? Json(range_name(t.range)) : Json()},
+      {"clip", nullptr},
       {"weight_range_before", nullptr},
       {"weight_range_after", nullptr},
       {"low_rank", nullptr},
@@ -104,6 +106,10 @@ Json tensor_json(const Plan& plan, const TensorPlan& t, const TensorReport& repo
     json["weight_range_before"] = range_json(report.quality->range_before);
     json["weight_range_after"] = range_json(report.quality->range_after);
   }
+  if (is_coded(t.method) && t.range == Range::clip)
+    json["clip"] = {{"groups", stats.clipped},
+                    {"error_before", stats.unclipped_error},
+                    {"error_after", stats.clipped_error}};
   if (t.low_rank.rank > 0)
     json["low_rank"] = {{"rank", t.low_rank.rank},
                         {"error_before", report.low_rank_before},

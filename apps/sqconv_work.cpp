@@ -122,6 +122,12 @@ Result<Work> open_work(const ConversionArguments& a, const SourceModel& source,
   return work;
 }
 
+fs::path spill_file(const ConversionArguments& a, const ConversionMemory& memory,
+                    const Journal* journal) {
+  if (memory.disk == 0) return {};
+  return journal != nullptr ? journal->spill() : fs::path(a.output + ".spill");
+}
+
 Error stopped(Error error, const ConversionArguments& a, Journal* journal) {
   if (journal == nullptr) return error;
   const bool lasts = error.code == Code::io || error.code == Code::interrupted;

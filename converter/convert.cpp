@@ -54,12 +54,14 @@ class Conversion {
         options_(options),
         nothing_(plan.inputs.size()),
         choices_(options.choices.empty() ? nothing_ : options.choices),
-        hessian_{options.threads, options.behind_rounded, options.gptq, nullptr, options.journal} {}
+        hessian_{options.threads, options.behind_rounded, options.gptq,
+                 nullptr,         options.journal,        options.spill} {}
 
   Result<std::vector<TensorReport>> run() {
-    const auto rounds = [&](const TensorPlan& t) { return t.method == Method::gptq && !kept(t); };
+    const auto rounds = [&](const TensorPlan& t) { return wants_forward(t) && !kept(t); };
     if (std::ranges::any_of(plan_.tensors, rounds)) {
-      if (options_.tokens == nullptr) return usage_error("GPTQ needs calibration text");
+      if (options_.tokens == nullptr)
+        return usage_error("GPTQ and the clip search need calibration text");
       auto made = HessianWalk::create(source_, plan_, choices_, *options_.tokens, hessian_);
       if (!made) return made.error();
       walk_ = std::move(*made);
@@ -121,12 +123,8 @@ class Conversion {
   }
 
   Result<EncodedTensor> make(const TensorPlan& t, TensorChoices& given) {
-    if (t.method == Method::gptq) {
-      hessian_.go_on = [&] { return go_on(t, 0); };
-      auto input = walk_->input(t.spec.input);
-      if (!input) return input.error();
-      given.gptq = *input;
-    }
+    hessian_.go_on = [&] { return go_on(t, 0); };
+    if (auto r = prepare(t, walk_.get(), &given); !r) return r.error();
     auto tensor =
         encode_tensor(t, given, options_.threads, [&](double share) { return go_on(t, share); });
     if (!tensor || stopped_ || options_.journal == nullptr) return tensor;

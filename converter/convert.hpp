@@ -32,7 +32,8 @@ struct ConvertOptions {
   /// Of this very work: what it has is taken from there, what is made goes there, and it is removed
   /// once the file is in place. Null: none is kept.
   Journal* journal = nullptr;
-  GptqOptions gptq;            ///< the order is that of inputs without outliers
+  std::filesystem::path spill = {};  ///< of the windows' streams (WindowStore); empty: in memory
+  GptqOptions gptq;                  ///< the order is that of inputs without outliers
   bool behind_rounded = true;  ///< Hessians behind the rounded weights, or behind the source's
   Json recipe;                 ///< goes into META's "quantization": what was asked for
   Json calibration;            ///< becomes CALB: where the plan's statistics come from; null: none

@@ -14,6 +14,7 @@ namespace sqf {
 enum class Range : uint8_t {
   minmax,  ///< the smallest range that clips no weight
   search,  ///< the range with the least weighted squared error
+  clip,    ///< the range, drawn in or not, that costs partial dot products least
 };
 
 struct QuantizeOptions {
@@ -21,6 +22,9 @@ struct QuantizeOptions {
   /// [columns], at least 0: weight of a squared error in that column. Null: all 1. The plain range
   /// does not look at it.
   const float* importance = nullptr;
+  /// Range::clip: X^T X of the inputs over each group's columns, [size][size] one behind another;
+  /// any scale. Null: as Range::search.
+  const float* grams = nullptr;
 };
 
 /// What was lost, for the report. Sums over real rows, unweighted, of the values as decoded.
@@ -31,6 +35,10 @@ struct QuantizeStats {
   int64_t underflowed = 0;  ///< groups or values, not zero, that became zero
   /// Groups of zeros that became something else: scales of e8m0 on levels without 0.
   int64_t lifted_zeros = 0;
+  // Range::clip: mean squares of what groups' partial dot products lose, all added up, without
+  // clipping and with it; groups whose range was drawn in.
+  double unclipped_error = 0, clipped_error = 0;
+  int64_t clipped = 0;
 
   void add(const QuantizeStats& other);
 };

@@ -1,5 +1,8 @@
 #include "converter/hessian_walk.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 #include "converter/calibration/steps.hpp"
 #include "converter/journal.hpp"
 
@@ -11,13 +14,14 @@ Result<std::unique_ptr<HessianWalk>> HessianWalk::create(const SourceModel& sour
                                                          const CalibrationTokens& tokens,
                                                          const HessianOptions& options) {
   std::unique_ptr<HessianWalk> walk(new HessianWalk(source, plan, choices, tokens, options));
-  auto windows = Windows::embed(source, walk->context_, tokens, options.threads);
+  auto windows = Windows::embed(source, walk->context_, tokens, options.threads, options.spill);
   if (!windows) return windows.error();
   walk->windows_ = std::move(*windows);
   if (options.journal == nullptr) return walk;
   const auto kept =
-      options.journal->streams(options.journal->layers_done(plan), walk->windows_->streams());
-  walk->start_ = kept.value_or(0);
+      options.journal->streams(options.journal->layers_done(plan), &walk->windows_->streams());
+  if (!kept) return kept.error();
+  walk->start_ = kept->value_or(0);
   walk->layer_ = walk->start_ - 1;
   return walk;
 }
@@ -44,9 +48,10 @@ Result<void> HessianWalk::enter(int64_t layer) {
   return {};
 }
 
-Result<std::vector<double>> HessianWalk::gram(int64_t input) {
+/// Of the source's own coordinates; one input, whose layer the walk has entered.
+Result<std::vector<double>> HessianWalk::sum(const Summed& summed) {
   const ModelDescription& d = plan_.description;
-  const int64_t columns = plan_.inputs[static_cast<size_t>(input)].columns, site = input % 4;
+  const int64_t input = summed.first, site = input % 4;
   std::vector<float> norm;
   if (layer_ == d.layers) {
     auto read = read_final_norm(source_, d);
@@ -66,16 +71,52 @@ Result<std::vector<double>> HessianWalk::gram(int64_t input) {
     visit(input, s.normed.data(), context_.length, d.hidden_size);
   };
   const auto ask = [&](int64_t) { return !options_.go_on || options_.go_on(); };
-  auto sums = windows_->run(step, {input, {columns}, true}, ask);
+  auto sums = windows_->look(step, summed, ask);
   if (!sums) return sums.error();
-  std::vector<double> gram = std::move((*sums)[0].gram);
+  return std::move((*sums)[0].gram);
+}
+
+Result<std::vector<double>> HessianWalk::gram(int64_t input) {
+  auto gram = sum({input, {plan_.inputs[static_cast<size_t>(input)].columns}, true});
+  if (!gram) return gram;
   const std::vector<float>& smooth = choices_[static_cast<size_t>(input)].smooth;
-  if (smooth.empty()) return gram;
   for (size_t i = 0; i < smooth.size(); i++)
     for (size_t j = 0; j < smooth.size(); j++)
-      gram[i * smooth.size() + j] /=
+      (*gram)[i * smooth.size() + j] /=
           static_cast<double>(smooth[i]) * static_cast<double>(smooth[j]);
   return gram;
+}
+
+Result<std::span<const float>> HessianWalk::blocks(int64_t input, int64_t group) {
+  if (input == blocks_of_ && group == group_) return std::span<const float>(blocks_);
+  if (auto r = enter(input / 4); !r) return r.error();
+  const InputPlan& in = plan_.inputs[static_cast<size_t>(input)];
+  const InputChoice& choice = choices_[static_cast<size_t>(input)];
+  const std::vector<uint32_t> base = base_columns(in.columns, choice.outliers);
+  Summed summed = {input, {in.columns}, true, group};
+  if (!choice.outliers.empty()) summed.picked = base;
+  auto sums = sum(summed);
+  if (!sums) return sums.error();
+  const auto tokens = static_cast<double>(windows_->count() * windows_->length());
+  const auto factor = [&](size_t k) {
+    return choice.smooth.empty() ? 1.0 : static_cast<double>(choice.smooth[base[k]]);
+  };
+  blocks_.resize(sums->size());
+  size_t at = 0;
+  for (size_t first = 0, size = 0; first < base.size(); first += size) {
+    size = std::min(static_cast<size_t>(group), base.size() - first);
+    for (size_t i = first; i < first + size; i++)
+      for (size_t j = first; j < first + size; j++, at++) {
+        blocks_[at] = static_cast<float>((*sums)[at] / tokens / (factor(i) * factor(j)));
+        if (!std::isfinite(blocks_[at]))
+          return malformed("layer " + std::to_string(in.layer) + ", " +
+                           (in.site != nullptr ? in.site->name : "head") +
+                           ": activations that are not finite, or too large to be multiplied");
+      }
+  }
+  blocks_of_ = input;
+  group_ = group;
+  return std::span<const float>(blocks_);
 }
 
 Result<const GptqInput*> HessianWalk::input(int64_t input) {
@@ -108,6 +149,21 @@ Result<void> HessianWalk::put(const TensorPlan& tensor, const TensorFold& fold,
   decode_tensor(tensor, outliers, encoded, weight_.data());
   unfold(fold, rows, columns, weight_.data());
   block_->replace(tensor.spec.role, weight_.data());
+  return {};
+}
+
+Result<void> prepare(const TensorPlan& tensor, HessianWalk* walk, TensorChoices* choices) {
+  if (tensor.method == Method::gptq) {
+    auto input = walk->input(tensor.spec.input);
+    if (!input) return input.error();
+    choices->gptq = *input;
+  }
+  if (is_coded(tensor.method) && tensor.range == Range::clip) {
+    const int64_t columns = tensor.spec.columns - static_cast<int64_t>(choices->outliers.size());
+    auto blocks = walk->blocks(tensor.spec.input, grouping(tensor.encoding, columns).length);
+    if (!blocks) return blocks.error();
+    choices->grams = *blocks;
+  }
   return {};
 }
 

@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array kFiles = {"stream", "inputs", "stats.sqc", "tensors", "key"};
+constexpr std::array kFiles = {"stream", "inputs", "stats.sqc", "tensors", "key", kSpillName};
 
 /// A file of the folder's, or what a killed run left of one.
 bool is_ours(const std::string& file) {
@@ -42,51 +42,6 @@ std::string difference(const Json& theirs, const Json& ours) {
       if (const std::string then = word(theirs, name), now = word(ours, name); then != now)
         return name + " was " + then + ", is " + now;
   return "";
-}
-
-/// Counts and numbers of one input, in the order of the file.
-struct ChoiceHead {
-  uint64_t smooth, outliers;
-  double static_scale, alpha, loss_before, loss_after;
-};
-
-bool is_size(double value) {
-  return std::isfinite(value) && value >= 0;
-}
-
-/// One input's choice from the front of `bytes`, if it is one that the plan could have.
-std::optional<InputChoice> take_choice(const InputPlan& in, std::span<const std::byte>& bytes) {
-  ChoiceHead head;
-  if (bytes.size() < sizeof head) return std::nullopt;
-  std::memcpy(&head, bytes.data(), sizeof head);
-  bytes = bytes.subspan(sizeof head);
-  const auto columns = static_cast<uint64_t>(in.columns);
-  if (head.smooth != (in.smooth != SmoothState::none ? columns : 0) ||
-      head.outliers != static_cast<uint64_t>(in.outliers) ||
-      bytes.size() / 4 < head.smooth + head.outliers)
-    return std::nullopt;
-  InputChoice choice;
-  choice.smooth.resize(head.smooth);
-  choice.outliers.resize(head.outliers);
-  // An empty vector has no place that memcpy may be given.
-  if (head.smooth > 0) std::memcpy(choice.smooth.data(), bytes.data(), 4 * head.smooth);
-  if (head.outliers > 0)
-    std::memcpy(choice.outliers.data(), bytes.data() + 4 * head.smooth, 4 * head.outliers);
-  bytes = bytes.subspan(4 * (head.smooth + head.outliers));
-  choice.static_scale = static_cast<float>(head.static_scale);
-  choice.alpha = head.alpha;
-  choice.loss_before = head.loss_before;
-  choice.loss_after = head.loss_after;
-  const bool scaled = in.activation.is_static ? choice.static_scale > 0 : head.static_scale == 0;
-  const bool ascending =
-      std::ranges::adjacent_find(choice.outliers, std::greater_equal()) == choice.outliers.end();
-  const bool inside = choice.outliers.empty() || choice.outliers.back() < columns;
-  const bool factors =
-      std::ranges::all_of(choice.smooth, [](float f) { return std::isfinite(f) && f > 0; });
-  if (!scaled || !ascending || !inside || !factors || !is_size(choice.static_scale) ||
-      !is_size(head.alpha) || !is_size(head.loss_before) || !is_size(head.loss_after))
-    return std::nullopt;
-  return choice;
 }
 
 }  // namespace
@@ -165,45 +120,14 @@ Result<void> Journal::check_key(const fs::path& file) {
 
 Result<void> Journal::save(const char* name, uint64_t tag,
                            std::span<const std::byte> payload) const {
-  return save_sealed(folder_ / name, key_hash_, tag, payload);
+  const auto whole = [&](uint64_t) -> Result<std::span<const std::byte>> { return payload; };
+  return save_sealed(folder_ / name, key_hash_, tag, {1, payload.size(), whole});
 }
 
 bool Journal::empty() const {
   std::error_code ignored;
   return records_.empty() && !fs::exists(statistics(), ignored) &&
          !fs::exists(folder_ / "inputs", ignored);
-}
-
-std::optional<std::vector<InputChoice>> Journal::choices(const Plan& plan) const {
-  auto mapping = Mapping::open(folder_ / "inputs");
-  if (!mapping) return std::nullopt;
-  const auto sealed = open_sealed(mapping->bytes());
-  if (!sealed || sealed->key != key_hash_) return std::nullopt;
-  auto rest = sealed->payload;
-  std::vector<InputChoice> out;
-  for (const InputPlan& in : plan.inputs) {
-    auto choice = take_choice(in, rest);
-    if (!choice) return std::nullopt;
-    out.push_back(std::move(*choice));
-  }
-  if (!rest.empty()) return std::nullopt;
-  return out;
-}
-
-Result<void> Journal::keep_choices(std::span<const InputChoice> choices) {
-  std::vector<std::byte> bytes;
-  const auto put = [&](auto span) {
-    const auto raw = std::as_bytes(span);
-    bytes.insert(bytes.end(), raw.begin(), raw.end());
-  };
-  for (const InputChoice& c : choices) {
-    const ChoiceHead head = {c.smooth.size(), c.outliers.size(), c.static_scale,
-                             c.alpha,         c.loss_before,     c.loss_after};
-    put(std::span(&head, 1));
-    put(std::span(c.smooth));
-    put(std::span(c.outliers));
-  }
-  return save("inputs", 0, bytes);
 }
 
 int64_t Journal::layers_done(const Plan& plan) const {
@@ -213,23 +137,38 @@ int64_t Journal::layers_done(const Plan& plan) const {
   return layer;
 }
 
-std::optional<int64_t> Journal::streams(int64_t most, std::span<float> streams) const {
+Result<std::optional<int64_t>> Journal::streams(int64_t most, WindowStore* streams) const {
+  const std::optional<int64_t> none;
   auto mapping = Mapping::open(folder_ / "stream");
-  if (!mapping) return std::nullopt;
+  if (!mapping) return none;
   const auto sealed = open_sealed(mapping->bytes());
+  const int64_t count = streams->windows() * streams->numbers();
   if (!sealed || sealed->key != key_hash_ || sealed->tag > static_cast<uint64_t>(most) ||
-      sealed->payload.size() != streams.size_bytes())
-    return std::nullopt;
-  for (size_t i = 0; i < streams.size(); i++)
-    if (!std::isfinite(load<float>(sealed->payload.data(), static_cast<int64_t>(i))))
-      return std::nullopt;
-  std::memcpy(streams.data(), sealed->payload.data(), streams.size_bytes());
-  return static_cast<int64_t>(sealed->tag);
+      sealed->payload.size() != 4 * static_cast<uint64_t>(count))
+    return none;
+  for (int64_t i = 0; i < count; i++)
+    if (!std::isfinite(load<float>(sealed->payload.data(), i))) return none;
+  std::vector<float> room;
+  const auto size = 4 * static_cast<size_t>(streams->numbers());
+  for (int64_t window = 0; window < streams->windows(); window++) {
+    float* const to = streams->place(window, &room);
+    std::memcpy(to, sealed->payload.data() + static_cast<size_t>(window) * size, size);
+    if (auto r = streams->save(window, to); !r) return r.error();
+  }
+  return std::optional(static_cast<int64_t>(sealed->tag));
 }
 
-Result<void> Journal::keep_streams(int64_t layer, std::span<const float> streams) {
+Result<void> Journal::keep_streams(int64_t layer, WindowStore& streams) {
   if (auto r = sync(); !r) return r;
-  return save("stream", static_cast<uint64_t>(layer), std::as_bytes(streams));
+  std::vector<float> room;
+  const auto piece = [&](uint64_t window) -> Result<std::span<const std::byte>> {
+    auto x = streams.load(static_cast<int64_t>(window), &room);
+    if (!x) return x.error();
+    return std::as_bytes(std::span(*x, static_cast<size_t>(streams.numbers())));
+  };
+  return save_sealed(folder_ / "stream", key_hash_, static_cast<uint64_t>(layer),
+                     {static_cast<uint64_t>(streams.windows()),
+                      4 * static_cast<uint64_t>(streams.windows() * streams.numbers()), piece});
 }
 
 Result<void> Journal::keep_finished(uint64_t header_hash) {

@@ -19,18 +19,24 @@ std::optional<Sealed> open_sealed(std::span<const std::byte> file) {
 }
 
 Result<void> save_sealed(const std::filesystem::path& path, uint64_t key, uint64_t tag,
-                         std::span<const std::byte> payload) {
+                         const Pieces& payload) {
   const SealedHead head = {kWorkMagic, key, tag};
   const auto front = std::as_bytes(std::span(&head, 1));
   Hasher hasher;
   hasher.update(front);
-  hasher.update(payload);
-  const uint64_t hash = hasher.digest();
-  const uint64_t size = front.size() + payload.size() + sizeof hash;
+  const uint64_t size = front.size() + payload.bytes + sizeof(uint64_t);
   auto file = PendingFile::create(path, size, true);
   if (!file) return file.error();
   if (auto r = file->write(front, 0); !r) return r;
-  if (auto r = file->write(payload, front.size()); !r) return r;
+  uint64_t at = front.size();
+  for (uint64_t i = 0; i < payload.count; i++) {
+    auto piece = payload.piece(i);
+    if (!piece) return piece.error();
+    hasher.update(*piece);
+    if (auto r = file->write(*piece, at); !r) return r;
+    at += piece->size();
+  }
+  const uint64_t hash = hasher.digest();
   if (auto r = file->write(std::as_bytes(std::span(&hash, 1)), size - sizeof hash); !r) return r;
   if (auto r = file->sync(); !r) return r;
   return file->put_in_place();

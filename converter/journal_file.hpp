@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 
@@ -25,8 +26,14 @@ struct Sealed {
 
 /// None: not one, or damaged.
 std::optional<Sealed> open_sealed(std::span<const std::byte> file);
-/// Appears whole, in the place of what was there, and is on the disk then. Errors: io.
+/// A payload in pieces, each asked for when it is to be written.
+struct Pieces {
+  uint64_t count = 0, bytes = 0;  ///< bytes: of all of them
+  std::function<Result<std::span<const std::byte>>(uint64_t index)> piece;
+};
+/// Appears whole, in the place of what was there, and is on the disk then. Errors: io; those of
+/// the pieces.
 Result<void> save_sealed(const std::filesystem::path& path, uint64_t key, uint64_t tag,
-                         std::span<const std::byte> payload);
+                         const Pieces& payload);
 
 }  // namespace sqf

@@ -1,5 +1,6 @@
-// The tensors of a journal: appended one by one, each behind a head and before a hash of its own.
-// Reading ends at the first record that is not whole.
+// The tensors of a journal, and before them the sites that a search has settled: appended one by
+// one, each behind a head and before a hash of its own. Reading ends at the first record that is
+// not whole.
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -18,7 +19,7 @@
 namespace sqf {
 namespace {
 
-constexpr uint64_t kRecordMagic = 0x31534e4554465153;  // "SQFTENS1"
+constexpr uint64_t kRecordMagic = 0x32534e4554465153;  // "SQFTENS2"
 constexpr uint64_t kFirstRecord = sizeof(SealedHead) + 8;
 constexpr size_t kPiece = size_t{1} << 20;
 constexpr double kSyncSeconds = 2;  // what a power failure may cost
@@ -29,6 +30,8 @@ struct RecordHead {
   uint64_t name = 0, components = 0;
   double squared_error = 0, energy = 0;
   int64_t zero_rows = 0, saturated = 0, underflowed = 0, lifted_zeros = 0;
+  double unclipped_error = 0, clipped_error = 0;
+  int64_t clipped = 0;
 };
 
 /// Sizes that a record can have in a file with so many bytes from its start on.
@@ -43,8 +46,9 @@ double clock_seconds() {
 }
 
 QuantizeStats stats_of(const RecordHead& head) {
-  return {head.squared_error, head.energy,      head.zero_rows,
-          head.saturated,     head.underflowed, head.lifted_zeros};
+  return {head.squared_error,   head.energy,        head.zero_rows,
+          head.saturated,       head.underflowed,   head.lifted_zeros,
+          head.unclipped_error, head.clipped_error, head.clipped};
 }
 
 }  // namespace
@@ -122,39 +126,56 @@ Result<void> Journal::read_at(uint64_t offset, std::span<std::byte> out) const {
   return {};
 }
 
-Result<EncodedTensor> Journal::tensor(const TensorPlan& plan) const {
-  const Record record = records_.at(plan.spec.name);
-  const auto other = [&](const char* what) {
-    return malformed((folder_ / "tensors").string() + ": the record of \"" + plan.spec.name +
-                     "\" " + what + "; --force starts anew");
-  };
+Error Journal::other_record(const std::string& name, const char* what) const {
+  return malformed((folder_ / "tensors").string() + ": the record of \"" + name + "\" " + what +
+                   "; --force starts anew");
+}
+
+Result<std::vector<std::byte>> Journal::read_record(const std::string& name) const {
+  const Record record = records_.at(name);
   std::vector<std::byte> bytes(record.size);
   if (auto r = read_at(record.offset, bytes); !r) return r.error();
-  const auto body = std::span<const std::byte>(bytes).first(bytes.size() - 8);
   uint64_t hash = 0;
-  std::memcpy(&hash, bytes.data() + body.size(), 8);
+  std::memcpy(&hash, bytes.data() + bytes.size() - 8, 8);
+  bytes.resize(bytes.size() - 8);
   RecordHead head;
   std::memcpy(&head, bytes.data(), sizeof head);
-  if (hash_bytes(body) != hash || !is_possible(head, bytes.size()) || head.bytes != bytes.size())
-    return other("has changed");
+  if (hash_bytes(bytes) != hash || !is_possible(head, record.size) || head.bytes != record.size)
+    return other_record(name, "has changed");
+  return bytes;
+}
+
+std::span<const std::byte> Journal::record_components(std::span<const std::byte> record) {
+  RecordHead head;
+  std::memcpy(&head, record.data(), sizeof head);
+  return record.subspan(sizeof head + 8 * head.components + head.name);
+}
+
+Result<EncodedTensor> Journal::tensor(const TensorPlan& plan) const {
+  const std::string& name = plan.spec.name;
+  auto record = read_record(name);
+  if (!record) return record.error();
+  RecordHead head;
+  std::memcpy(&head, record->data(), sizeof head);
   EncodedTensor out = room_for(plan);
   out.stats = stats_of(head);
   const auto rooms = out.components();
-  auto rest = body.subspan(sizeof head);
-  if (head.components != rooms.size()) return other("has other components than were planned");
+  if (head.components != rooms.size())
+    return other_record(name, "has other components than were planned");
   std::vector<uint64_t> sizes(rooms.size());
-  if (!sizes.empty()) std::memcpy(sizes.data(), rest.data(), 8 * sizes.size());
-  rest = rest.subspan(8 * sizes.size() + head.name);
+  if (!sizes.empty()) std::memcpy(sizes.data(), record->data() + sizeof head, 8 * sizes.size());
+  auto rest = record_components(*record);
   for (size_t i = 0; i < rooms.size(); i++) {
     if (sizes[i] != rooms[i].size() || sizes[i] > rest.size())
-      return other("has a component of another size than was planned");
+      return other_record(name, "has a component of another size than was planned");
     // The room is this function's own.
     std::memcpy(const_cast<std::byte*>(rooms[i].data()), rest.data(), sizes[i]);
     rest = rest.subspan(sizes[i]);
   }
   const bool sums = std::isfinite(head.squared_error) && std::isfinite(head.energy) &&
-                    head.squared_error >= 0 && head.energy >= 0;
-  if (!rest.empty() || !sums) return other("is not as it was written");
+                    head.squared_error >= 0 && head.energy >= 0 &&
+                    std::isfinite(head.unclipped_error) && std::isfinite(head.clipped_error);
+  if (!rest.empty() || !sums) return other_record(name, "is not as it was written");
   return out;
 }
 
@@ -171,11 +192,18 @@ Result<void> Journal::append(std::span<const std::byte> bytes) {
 }
 
 Result<void> Journal::add(const TensorPlan& plan, const EncodedTensor& encoded) {
-  const std::string& name = plan.spec.name;
-  const QuantizeStats& s = encoded.stats;
-  const auto components = encoded.components();
-  RecordHead head = {kRecordMagic, 0,           name.size(), components.size(), s.squared_error,
-                     s.energy,     s.zero_rows, s.saturated, s.underflowed,     s.lifted_zeros};
+  return add_record(plan.spec.name, encoded.stats, encoded.components());
+}
+
+Result<void> Journal::add_record(const std::string& name, const QuantizeStats& s,
+                                 const std::vector<std::span<const std::byte>>& components) {
+  RecordHead head = {kRecordMagic,      0,
+                     name.size(),       components.size(),
+                     s.squared_error,   s.energy,
+                     s.zero_rows,       s.saturated,
+                     s.underflowed,     s.lifted_zeros,
+                     s.unclipped_error, s.clipped_error,
+                     s.clipped};
   std::vector<uint64_t> sizes;
   for (const auto component : components) sizes.push_back(component.size());
   head.bytes = sizeof head + 8 * sizes.size() + name.size() + sizeof(uint64_t);

@@ -13,6 +13,8 @@ namespace sqf {
 namespace {
 
 constexpr uint64_t kMega = 1000000;
+// Exponents side by side in the search for the model's one, and the model itself.
+constexpr uint64_t kCandidates = 13;
 
 std::string megabytes(uint64_t bytes) {
   return std::to_string((bytes + kMega - 1) / kMega) + " MB";
@@ -32,8 +34,12 @@ class Estimate {
 
   ConversionMemory worst() const {
     ConversionMemory out;
-    for (const auto& stage : {calibration(), search(), rounding()})
+    uint64_t disk = 0;
+    for (const auto& stage : {calibration(), search(), rounding()}) {
+      disk = std::max(disk, stage.disk);
       if (stage.bytes() > out.bytes()) out = stage;
+    }
+    out.disk = disk;
     out.program = program().bytes;
     std::erase_if(out.parts, [](const MemoryPart& part) { return part.bytes == 0; });
     std::ranges::stable_sort(out.parts, std::greater(), &MemoryPart::bytes);
@@ -53,8 +59,13 @@ class Estimate {
       low_rank_ = std::max(low_rank_, 8 * weights + 32 * (number(t.low_rank.rank) + 32) * sum);
     if (t.spec.layer >= 0) matrix_ = std::max(matrix_, 4 * weights);
     if (t.method == Method::gptq) widest_ = std::max(widest_, number(t.spec.columns));
+    if (is_coded(t.method) && t.range == Range::clip)
+      blocks_ = std::max(blocks_, number(t.spec.columns) * number(group_of(t)));
   }
 
+  static int64_t group_of(const TensorPlan& t) {
+    return grouping(t.encoding, t.spec.columns - t.outliers).length;
+  }
   uint64_t team(int64_t windows) const {
     return number(std::clamp<int64_t>(o_.threads, 1, std::max<int64_t>(windows, 1)));
   }
@@ -62,9 +73,18 @@ class Estimate {
     return {"the program, the tokenizer and the text", "",
             12 * kMega + 6 * o_.tokenizer_bytes + 6 * o_.text_bytes};
   }
-  MemoryPart streams(int64_t windows, uint64_t copies) const {
-    return {"the residual streams", copies > 1 ? "--search-tokens" : "--calib-tokens",
-            4 * copies * number(windows * o_.length) * hidden_};
+  /// So many numbers of each token: of all windows, or of those at hand.
+  MemoryPart streams(int64_t windows, uint64_t numbers, const char* lower) const {
+    if (o_.spill)
+      return {"the streams of the windows at hand", "--threads or --calib-window",
+              4 * team(windows) * number(o_.length) * numbers};
+    return {"the residual streams", lower, carried(windows, numbers)};
+  }
+  uint64_t carried(int64_t windows, uint64_t numbers) const {
+    return 4 * number(windows * o_.length) * numbers;
+  }
+  uint64_t spilled(int64_t windows, uint64_t numbers) const {
+    return o_.spill ? carried(windows, numbers) : 0;
   }
   MemoryPart block() const {
     return {"a decoder block in f32", "", 4 * hidden_ * (2 * heads_ + 2 * values_ + 3 * inner_)};
@@ -77,37 +97,46 @@ class Estimate {
 
   ConversionMemory calibration() const {
     if (!o_.statistics) return {};
-    return {{program(), streams(o_.windows, 1), block(), scratch(o_.windows)}, 0};
+    return {
+        {program(), streams(o_.windows, hidden_, "--calib-tokens"), block(), scratch(o_.windows)},
+        0,
+        spilled(o_.windows, hidden_)};
   }
 
   ConversionMemory search() const {
     const SmoothingSpec& spec = plan_.smoothing;
     if (spec.method == SmoothMethod::none || spec.alpha || o_.search_windows == 0) return {};
     const bool whole = spec.method == SmoothMethod::smoothquant_plus;
-    // Twelve candidates and the model itself side by side; or one, and what sites read and answer.
-    MemoryPart flows = streams(o_.search_windows, whole ? 13 : 2);
-    if (!whole)
-      flows.bytes +=
-          4 * number(o_.search_windows * o_.length) * std::max({hidden_, heads_, inner_});
+    // Candidates side by side; or one, and what sites read and answer.
+    const uint64_t numbers =
+        whole ? kCandidates * hidden_ : 2 * hidden_ + std::max({hidden_, heads_, inner_});
+    MemoryPart activations = scratch(o_.search_windows);
+    if (whole) activations.bytes *= kCandidates;
     return {{program(),
-             flows,
+             streams(o_.search_windows, numbers, "--search-tokens"),
              block(),
-             scratch(o_.search_windows),
+             activations,
              {"the largest tensor, rounded", "--threads", tensor_ + matrix_}},
-            0};
+            0,
+            spilled(o_.search_windows, numbers)};
   }
 
   ConversionMemory rounding() const {
     MemoryPart pair = {"the work of low-rank pairs", "--lorc", low_rank_};
     MemoryPart tensor = {"the largest tensor, rounded", "--threads", tensor_};
-    if (widest_ == 0) return {{program(), tensor, pair}, 0};
+    if (widest_ == 0 && blocks_ == 0) return {{program(), tensor, pair}, 0};
     // The sums in f64, those of each thread, and the factor of the input before; or two factors.
-    const uint64_t square = widest_ * widest_;
+    const uint64_t each = 8 + 4 * team(o_.windows) + 4;
     MemoryPart gram = {"the Gram matrix of " + std::to_string(widest_) + " channels", "--threads",
-                       square * (8 + 4 * team(o_.windows) + 4)};
+                       widest_ * widest_ * each};
+    if (blocks_ * each > gram.bytes)
+      gram = {"the Gram matrices of groups", "--group", blocks_ * each};
     tensor.bytes += matrix_;
-    return {{program(), streams(o_.windows, 1), block(), scratch(o_.windows), gram, tensor, pair},
-            0};
+    // A journal has the streams once, and once more while it puts newer ones in their place.
+    return {{program(), streams(o_.windows, hidden_, "--calib-tokens"), block(),
+             scratch(o_.windows), gram, tensor, pair},
+            0,
+            spilled(o_.windows, hidden_) * (o_.journal ? 3 : 1)};
   }
 
   const Plan& plan_;
@@ -115,6 +144,7 @@ class Estimate {
   uint64_t hidden_ = 0, inner_ = 0, heads_ = 0, values_ = 0;
   uint64_t tensor_ = 0, low_rank_ = 0, matrix_ = 0;  ///< bytes of the largest of each
   uint64_t widest_ = 0;                              ///< columns that GPTQ rounds together
+  uint64_t blocks_ = 0;  ///< numbers of an input's Gram matrix over its groups
 };
 
 /// The number in a file of one, or behind `name` in one of many; none where it cannot be read.
@@ -157,14 +187,17 @@ ConversionMemory conversion_memory(const Plan& plan, const MemoryOptions& option
 
 std::string memory_text(const ConversionMemory& memory) {
   return "about " + megabytes(memory.bytes()) + " of memory, " + megabytes(memory.parts[0].bytes) +
-         " of them for " + memory.parts[0].what;
+         " of them for " + memory.parts[0].what +
+         (memory.disk > 0 ? ", and " + megabytes(memory.disk) +
+                                " of disk beside the output for the residual streams"
+                          : "");
 }
 
 Json memory_json(const ConversionMemory& memory) {
   Json parts = Json::array();
   for (const MemoryPart& part : memory.parts)
     parts.push_back({{"what", part.what}, {"bytes", part.bytes}});
-  return {{"bytes", memory.bytes()}, {"parts", parts}};
+  return {{"bytes", memory.bytes()}, {"parts", parts}, {"disk", memory.disk}};
 }
 
 Result<void> check_memory(const ConversionMemory& memory, uint64_t limit) {

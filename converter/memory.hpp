@@ -15,6 +15,8 @@ struct MemoryOptions {
   int64_t windows = 0, length = 0;  ///< of calibration; 0: none
   int64_t search_windows = 0;
   bool statistics = false;  ///< they are gathered first
+  bool spill = false;       ///< what windows carry from block to block is in files
+  bool journal = false;     ///< a journal is kept, of streams as well
   uint64_t text_bytes = 0;  ///< of the calibration text
   uint64_t tokenizer_bytes = 0;
 };
@@ -29,11 +31,12 @@ struct MemoryPart {
 struct ConversionMemory {
   std::vector<MemoryPart> parts;
   uint64_t program = 0;  ///< of them, what is taken from the start
+  uint64_t disk = 0;     ///< beside the output, for what windows carry; 0: nothing is spilled
   uint64_t bytes() const;
 };
 ConversionMemory conversion_memory(const Plan& plan, const MemoryOptions& options);
 
-/// "about 812 MB of memory, 340 MB of them for the residual streams"
+/// "about 812 MB of memory, 340 MB of them for the residual streams", and what is spilled.
 std::string memory_text(const ConversionMemory& memory);
 Json memory_json(const ConversionMemory& memory);
 

@@ -178,6 +178,9 @@ Result<void> settle(QuantSpec spec, const PlanOptions& options, TensorPlan& t) {
                        "): --method keep carries it over, --allow-requantize rounds it again");
   t.method = spec.method;
   t.range = spec.range;
+  // As published: what q and k lose passes through a softmax, which sums of squares misjudge.
+  const bool skipped = t.spec.role == Role::q || t.spec.role == Role::k || t.spec.input < 0;
+  if (t.range == Range::clip && skipped) t.range = Range::search;
   switch (t.method) {
     case Method::none:
       // A norm in f32 costs nothing and folds without loss.
@@ -255,7 +258,11 @@ Result<void> settle_smoothing(const SmoothingSpec& spec, Plan& plan) {
 bool wants_statistics(const TensorPlan& tensor) {
   const bool pair = tensor.low_rank.rank > 0 && tensor.weigh_low_rank;
   return is_coded(tensor.method) && tensor.spec.input >= 0 &&
-         (tensor.range == Range::search || pair);
+         (tensor.range != Range::minmax || pair);
+}
+
+bool wants_forward(const TensorPlan& tensor) {
+  return tensor.method == Method::gptq || (is_coded(tensor.method) && tensor.range == Range::clip);
 }
 
 Result<Plan> make_plan(const SourceModel& source, const PlanOptions& options) {

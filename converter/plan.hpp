@@ -64,6 +64,9 @@ struct TensorPlan {
 /// weighed, and what it reads is known.
 bool wants_statistics(const TensorPlan& tensor);
 
+/// Sums over what it reads are gathered while converting: by GPTQ, or by the clip search.
+bool wants_forward(const TensorPlan& tensor);
+
 struct Plan {
   ModelDescription description;
   std::vector<TensorPlan> tensors;  ///< in the order of the file

@@ -25,6 +25,7 @@ std::string fate_of(const Plan& plan, const TensorPlan& t) {
   if (t.outliers > 0) text += " + " + std::to_string(t.outliers) + " f16 columns";
   if (t.low_rank.rank > 0) text += " + rank " + std::to_string(t.low_rank.rank);
   if (t.importance != nullptr) text += ", calibrated";
+  if (is_coded(t.method) && t.range == Range::clip) text += ", clipped";
   if (t.spec.input < 0) return text;
   const InputPlan& in = plan.inputs[static_cast<size_t>(t.spec.input)];
   if (in.smooth != SmoothState::none)
@@ -98,6 +99,7 @@ Json plan_json(const Plan& plan) {
                   {"outliers", t.outliers},
                   {"rank", t.low_rank.rank},
                   {"calibrated", t.importance != nullptr},
+                  {"range", is_coded(t.method) ? Json(range_name(t.range)) : Json()},
                   {"bytes", t.bytes}};
     if (t.spec.input >= 0) {
       const InputPlan& in = plan.inputs[static_cast<size_t>(t.spec.input)];

@@ -21,7 +21,8 @@ constexpr Word kZeros[] = {{"constant", static_cast<int>(ZeroKind::constant)},
                            {"u8", static_cast<int>(ZeroKind::u8)},
                            {"minimum", static_cast<int>(ZeroKind::minimum_f16)}};
 constexpr Word kRanges[] = {{"minmax", static_cast<int>(Range::minmax)},
-                            {"search", static_cast<int>(Range::search)}};
+                            {"search", static_cast<int>(Range::search)},
+                            {"clip", static_cast<int>(Range::clip)}};
 constexpr Word kPlanes[] = {{"widest", static_cast<int>(Planes::widest)},
                             {"bit", static_cast<int>(Planes::bit)}};
 constexpr Word kFactors[] = {{"none", 0}, {"row", 1}};
@@ -210,6 +211,12 @@ const char* method_name(Method method) {
 
 bool is_coded(Method method) {
   return method == Method::rtn || method == Method::gptq;
+}
+
+const char* range_name(Range range) {
+  for (const Word& word : kRanges)
+    if (word.value == static_cast<int>(range)) return word.name;
+  return "";
 }
 
 EncodingRecord QuantSpec::encoding() const {

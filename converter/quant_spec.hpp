@@ -19,6 +19,7 @@ enum class Method : uint8_t {
 };
 const char* method_name(Method method);
 bool is_coded(Method method);  ///< rounded to codes, whichever way
+const char* range_name(Range range);
 
 /// How the bits of a code are spread over planes.
 enum class Planes : uint8_t {

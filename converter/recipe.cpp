@@ -61,7 +61,7 @@ Needs needs_of(const Plan& plan) {
     needs.statistics |= smooth || input.outliers > 0 || input.activation.is_static;
     needs.forward |= smooth && !plan.smoothing.alpha;
   }
-  for (const TensorPlan& t : plan.tensors) needs.forward |= t.method == Method::gptq;
+  for (const TensorPlan& t : plan.tensors) needs.forward |= wants_forward(t);
   return needs;
 }
 

@@ -4,13 +4,20 @@
 // for the model, by the error of its last hidden state (SmoothQuant+). No smoothing at all is
 // always among the candidates, so a search never ends behind plain rounding.
 
+#include <filesystem>
+
 #include "converter/calibration/text.hpp"
 #include "converter/input_choices.hpp"
 
 namespace sqf {
 
+class Journal;
+
 struct SearchOptions {
   int threads = 1;
+  /// Where each site's choice is kept, and taken from; null: nowhere.
+  Journal* journal = nullptr;
+  std::filesystem::path spill = {};  ///< of what windows carry (WindowStore); empty: in memory
   /// Asked on the caller's thread with steps done and all of them; false stops the work.
   std::function<bool(uint64_t, uint64_t)> progress;
 };

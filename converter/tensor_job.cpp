@@ -138,7 +138,8 @@ class TensorJob {
       return true;
     }
     const QuantizeOptions options = {plan_.range,
-                                     importance_.empty() ? nullptr : importance_.data()};
+                                     importance_.empty() ? nullptr : importance_.data(),
+                                     choices_.grams.empty() ? nullptr : choices_.grams.data()};
     std::vector<float> kept(static_cast<size_t>(rows) * choices_.outliers.size());
     gather(w.data(), rows, columns, choices_.outliers, kept.data());
     if (plan_.method == Method::gptq) {

@@ -19,6 +19,7 @@ struct TensorChoices {
   std::span<const float> importance;    ///< [K] weights of squared errors; empty: all 1
   std::span<const uint32_t> outliers;   ///< ascending; columns of the second part
   const GptqInput* gptq = nullptr;      ///< Method::gptq only
+  std::span<const float> grams;         ///< as QuantizeOptions; Range::clip only
   std::vector<float> low_rank_weights;  ///< [K] for the low-rank pair; empty: all 1
 };
 

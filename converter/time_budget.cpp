@@ -36,7 +36,7 @@ class LayerTrial {
 
   /// Seconds of a pass over the layer.
   Result<double> forward() {
-    auto windows = Windows::embed(source_, context_, tokens_, options_.threads);
+    auto windows = Windows::embed(source_, context_, tokens_, options_.threads, {});
     if (!windows) return windows.error();
     auto block = Block::read(source_, context_, 0);
     if (!block) return block.error();
@@ -65,11 +65,8 @@ class LayerTrial {
       if (nearest && t.method == Method::gptq) t.method = Method::rtn;
       const TensorFold fold = fold_of(plan_, choices_, t);
       TensorChoices given = choices_of(t, fold, choices_);
-      if (t.method == Method::gptq) {
-        auto input = (*walk)->input(t.spec.input);
-        if (!input) return input.error();
-        given.gptq = *input;
-      }
+      if (!nearest)
+        if (auto r = prepare(t, walk->get(), &given); !r) return r.error();
       auto encoded = encode_tensor(t, given, options_.threads, nullptr);
       if (!encoded) return encoded.error();
       if (nearest) continue;

@@ -36,7 +36,7 @@ class Gathering {
 
   Result<Statistics> run() {
     const ModelDescription& d = context_.description;
-    auto windows = Windows::embed(source_, context_, tokens_, options_.threads);
+    auto windows = Windows::embed(source_, context_, tokens_, options_.threads, options_.spill);
     if (!windows) return windows.error();
     out_.text = tokens_.text;
     out_.windows = tokens_.windows;
@@ -134,7 +134,9 @@ uint64_t statistics_memory(const ModelDescription& d, int64_t windows, int64_t l
   const auto hidden = static_cast<double>(d.hidden_size);
   const auto inner = static_cast<double>(d.intermediate_size);
   const auto tokens = static_cast<double>(length);
-  const double stream = static_cast<double>(windows) * tokens * hidden;
+  const double team = static_cast<double>(std::min<int64_t>(options.threads, windows));
+  const double stream =
+      (options.spill.empty() ? static_cast<double>(windows) : team) * tokens * hidden;
   const double block = hidden * (2 * q + 2 * kv + 3 * inner);
   double thread = tokens * (2 * hidden + 2 * q + 2 * kv + 2 * inner + 64);
   double grams = 0;
@@ -143,7 +145,6 @@ uint64_t statistics_memory(const ModelDescription& d, int64_t windows, int64_t l
     thread += widest * (widest + tokens);
     grams = 2 * (2 * hidden * hidden + q * q + inner * inner);
   }
-  const double team = static_cast<double>(std::min<int64_t>(options.threads, windows));
   return static_cast<uint64_t>(4 * (stream + block + grams + team * thread));
 }
 

@@ -4,6 +4,7 @@
 // stream of all windows are in memory, nothing else. The same bits for any number of threads.
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <vector>
 
@@ -36,6 +37,9 @@ struct StatisticsOptions {
   int threads = 1;
   /// For what grows with model and text; 0: no limit.
   uint64_t memory_limit = uint64_t{8} << 30;
+  /// The residual streams are in a file, not in memory: its name in errors, and the folder that it
+  /// lies in. Empty: in memory.
+  std::filesystem::path spill = {};
   /// Asked on the caller's thread with windows done (over all blocks) and all of them; false stops
   /// the work (Code::interrupted).
   std::function<bool(uint64_t, uint64_t)> progress;
@@ -44,7 +48,8 @@ struct StatisticsOptions {
   std::function<void(int64_t input, std::vector<double> gram)> gram;
 };
 
-/// Bytes that gather_statistics takes: residual streams, the largest block, threads' buffers.
+/// Bytes of memory that gather_statistics takes: residual streams, the largest block, threads'
+/// buffers.
 uint64_t statistics_memory(const ModelDescription& description, int64_t windows, int64_t length,
                            const StatisticsOptions& options);
 

@@ -89,9 +89,13 @@ RangeRules range_rules(const EncodingRecord& encoding) {
 }
 
 LaneGrid plain_range(const RangeRules& rules, const LaneGroup& group) {
-  LaneGrid grid = rules.grid();
   Lanes low, high;
   group.kernels->bounds(group.x, group.size, &low, &high);
+  return range_between(rules, low, high);
+}
+
+LaneGrid range_between(const RangeRules& rules, const Lanes& low, const Lanes& high) {
+  LaneGrid grid = rules.grid();
   for (size_t lane = 0; lane < kTileRows; lane++) {
     if (rules.levels) {
       grid.scale[lane] = level_scale(rules, std::min(low[lane], 0.0f), std::max(high[lane], 0.0f));

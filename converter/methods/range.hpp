@@ -36,15 +36,22 @@ struct LaneGroup {
   const float* weight;  ///< null for the plain range
   int64_t size;
   float weight_sum;
+  const float* gram = nullptr;  ///< [size][size] of the inputs, for the clip search alone
 };
 
 /// The smallest range that clips nothing, with a scale of any f32; of levels that have no sign of
 /// a weight's, the smallest that clips nothing of the other. Levels may take a negative scale where
 /// the scale type has one and it is the smaller.
 LaneGrid plain_range(const RangeRules& rules, const LaneGroup& group);
+/// The same where the weights lie within [low, high].
+LaneGrid range_between(const RangeRules& rules, const Lanes& low, const Lanes& high);
 
 /// Starts from the plain range and returns one of no more error.
 LaneGrid search_range(const RangeRules& rules, const LaneGroup& group, const LaneGrid& plain);
+
+/// Starts from the plain range and draws both ends in where the group's partial dot products lose
+/// less then.
+LaneGrid clip_range(const RangeRules& rules, const LaneGroup& group, const LaneGrid& plain);
 
 /// Factors for rows whose largest |scale| in any group is this; 1 where all are 0.
 Lanes row_factors(const RangeRules& rules, const Lanes& largest);
@@ -61,6 +68,9 @@ struct StoredGroup {
   std::array<bool, kTileRows> saturated = {}, underflowed = {};
   std::array<bool, kTileRows> lifted = {};  ///< nothing stored stands for 0
   Lanes error;  ///< of store_searched: weighted, in units of the plain scale squared
+  // Of store_clipped: of partial dot products, of the plain range and of this one.
+  std::array<double, kTileRows> unclipped_error = {}, clipped_error = {};
+  std::array<bool, kTileRows> clipped = {};
 };
 
 /// Puts one lane on a rung (or the next below whose values stay finite). True: on that rung.
@@ -73,5 +83,13 @@ StoredGroup store_plain(const RangeRules& rules, const LaneGrid& plain, const La
 /// The best that can be stored near `wanted`; never worse than the stored plain range.
 StoredGroup store_searched(const RangeRules& rules, const LaneGroup& group, const LaneGrid& plain,
                            const LaneGrid& wanted, const Lanes& factors);
+
+/// Each lane on the rung nearest to the scale wanted, or `up` above.
+StoredGroup store_near(const RangeRules& rules, const LaneGrid& wanted, const Lanes& factors,
+                       int up);
+
+/// As store_searched, by what partial dot products lose.
+StoredGroup store_clipped(const RangeRules& rules, const LaneGroup& group, const LaneGrid& plain,
+                          const LaneGrid& wanted, const Lanes& factors);
 
 }  // namespace sqf

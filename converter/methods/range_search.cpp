@@ -215,23 +215,6 @@ struct Storing {
   }
 };
 
-/// Each lane on the rung nearest to the scale wanted, or `up` above.
-StoredGroup store_near(const RangeRules& rules, const LaneGrid& wanted, const Lanes& factors,
-                       int up) {
-  StoredGroup stored;
-  stored.grid = rules.grid();
-  const ScaleType& type = rules.scale_type;
-  for (size_t lane = 0; lane < kTileRows; lane++) {
-    const float scale = wanted.scale[lane];
-    const float relative_scale = factors[lane] > 0 ? std::fabs(scale) / factors[lane] : 0;
-    const int64_t rung = static_cast<int64_t>(type.nearest(relative_scale)) + up;
-    const int64_t last = static_cast<int64_t>(type.last());
-    store_lane(rules, lane, static_cast<uint32_t>(std::clamp<int64_t>(rung, 0, last)), scale < 0,
-               wanted.zero[lane], f32_to_f16(wanted.minimum[lane]), factors[lane], &stored);
-  }
-  return stored;
-}
-
 }  // namespace
 
 LaneGrid search_range(const RangeRules& rules, const LaneGroup& group, const LaneGrid& plain) {
@@ -247,6 +230,22 @@ LaneGrid search_range(const RangeRules& rules, const LaneGroup& group, const Lan
   refine(rules, group, &best);
   if (integer_zero(rules)) move_zero(rules, group, &best);
   return best.grid;
+}
+
+StoredGroup store_near(const RangeRules& rules, const LaneGrid& wanted, const Lanes& factors,
+                       int up) {
+  StoredGroup stored;
+  stored.grid = rules.grid();
+  const ScaleType& type = rules.scale_type;
+  for (size_t lane = 0; lane < kTileRows; lane++) {
+    const float scale = wanted.scale[lane];
+    const float relative_scale = factors[lane] > 0 ? std::fabs(scale) / factors[lane] : 0;
+    const int64_t rung = static_cast<int64_t>(type.nearest(relative_scale)) + up;
+    const int64_t last = static_cast<int64_t>(type.last());
+    store_lane(rules, lane, static_cast<uint32_t>(std::clamp<int64_t>(rung, 0, last)), scale < 0,
+               wanted.zero[lane], f32_to_f16(wanted.minimum[lane]), factors[lane], &stored);
+  }
+  return stored;
 }
 
 StoredGroup store_searched(const RangeRules& rules, const LaneGroup& group, const LaneGrid& plain,

@@ -30,6 +30,9 @@ void QuantizeStats::add(const QuantizeStats& other) {
   saturated += other.saturated;
   underflowed += other.underflowed;
   lifted_zeros += other.lifted_zeros;
+  unclipped_error += other.unclipped_error;
+  clipped_error += other.clipped_error;
+  clipped += other.clipped;
 }
 
 void quantize_tile(const float* w, int64_t tile_index, int64_t real_rows,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cfloat>
 #include <cmath>
 #include <utility>
 
@@ -24,6 +25,8 @@ void copy_lane(const StoredGroup& from, size_t lane, StoredGroup* to) {
   to->minimum_bits[lane] = from.minimum_bits[lane];
   to->saturated[lane] = from.saturated[lane];
   to->underflowed[lane] = from.underflowed[lane];
+  to->clipped_error[lane] = from.clipped_error[lane];
+  to->clipped[lane] = from.clipped[lane];
 }
 
 StoredTile plain_tile(const Tile& tile) {
@@ -37,6 +40,56 @@ StoredTile plain_tile(const Tile& tile) {
   return stored;
 }
 
+/// Factors for the scales wanted, and multiples of them.
+std::vector<Lanes> factors_to_try(const RangeRules& rules, const std::vector<LaneGrid>& wanted) {
+  std::vector<Lanes> choices;
+  const Lanes factors = row_factors(rules, largest_scales(wanted));
+  for (const float multiple : factor_choices(rules)) {
+    choices.push_back(factors);
+    for (float& factor : choices.back().at) factor *= multiple;
+  }
+  return choices;
+}
+
+/// Each row takes the factor with which its groups together lose least, of those with which none
+/// of them loses more than unclipped.
+StoredTile clipped_tile(const Tile& tile) {
+  std::vector<LaneGrid> plain, wanted;
+  for (size_t i = 0; i < static_cast<size_t>(tile.groups.count); i++) {
+    plain.push_back(plain_range(tile.rules, tile.group(i)));
+    wanted.push_back(clip_range(tile.rules, tile.group(i), plain.back()));
+  }
+  StoredTile best;
+  best.factors = row_factors(tile.rules, largest_scales(plain));
+  std::array<double, kTileRows> least = {};
+  for (size_t i = 0; i < plain.size(); i++) {
+    best.groups.push_back(
+        store_clipped(tile.rules, tile.group(i), plain[i], wanted[i], best.factors));
+    for (size_t lane = 0; lane < kTileRows; lane++)
+      least[lane] += best.groups[i].clipped_error[lane];
+  }
+  if (!tile.rules.row_factor) return best;
+  for (const Lanes& choice : factors_to_try(tile.rules, wanted)) {
+    std::vector<StoredGroup> groups;
+    std::array<double, kTileRows> error = {};
+    std::array<bool, kTileRows> worse = {};
+    for (size_t i = 0; i < plain.size(); i++) {
+      groups.push_back(store_clipped(tile.rules, tile.group(i), plain[i], wanted[i], choice));
+      for (size_t lane = 0; lane < kTileRows; lane++) {
+        error[lane] += groups[i].clipped_error[lane];
+        worse[lane] |= groups[i].clipped_error[lane] > best.groups[i].unclipped_error[lane];
+      }
+    }
+    for (size_t lane = 0; lane < kTileRows; lane++) {
+      if (worse[lane] || !(error[lane] < least[lane])) continue;
+      least[lane] = error[lane];
+      best.factors[lane] = choice[lane];
+      for (size_t i = 0; i < groups.size(); i++) copy_lane(groups[i], lane, &best.groups[i]);
+    }
+  }
+  return best;
+}
+
 StoredTile searched_tile(const Tile& tile) {
   std::vector<LaneGrid> plain, wanted;
   for (size_t i = 0; i < static_cast<size_t>(tile.groups.count); i++) {
@@ -44,12 +97,7 @@ StoredTile searched_tile(const Tile& tile) {
     wanted.push_back(search_range(tile.rules, tile.group(i), plain.back()));
   }
   // Each row takes the factor with which all its groups together lose least.
-  std::vector<Lanes> choices;
-  const Lanes factors = row_factors(tile.rules, largest_scales(wanted));
-  for (const float multiple : factor_choices(tile.rules)) {
-    choices.push_back(factors);
-    for (float& factor : choices.back().at) factor *= multiple;
-  }
+  std::vector<Lanes> choices = factors_to_try(tile.rules, wanted);
   if (choices.size() > 1 || (tile.rules.levels && tile.rules.row_factor))
     choices.push_back(row_factors(tile.rules, largest_scales(plain)));
 
@@ -86,18 +134,28 @@ Tile::Tile(const EncodingRecord& encoding, int64_t columns, const QuantizeOption
     : rules(range_rules(encoding)),
       groups(grouping(encoding, columns)),
       kernels(&(rules.levels ? lane_kernels(*rules.levels) : lane_kernels()).back()),
-      search(options.range == Range::search),
+      range(options.range == Range::clip && options.grams == nullptr ? Range::search
+                                                                     : options.range),
+      grams(range == Range::clip ? options.grams : nullptr),
       x(std::make_unique_for_overwrite<float[]>(static_cast<size_t>(columns * kTileRows))) {
-  if (search && options.importance != nullptr)
+  if (range == Range::search && options.importance != nullptr)
     weight.assign(options.importance, options.importance + columns);
-  else if (search)
+  else if (range == Range::search)
     weight.assign(static_cast<size_t>(columns), 1.0f);
+  if (grams == nullptr) return;
+  // What a column weighs by itself.
+  const float* gram = grams;
+  for (int64_t i = 0; i < groups.count; gram += groups.size(i) * groups.size(i), i++)
+    for (int64_t k = 0; k < groups.size(i); k++)
+      weight.push_back(std::max(gram[k * (groups.size(i) + 1)], FLT_MIN));
 }
 
 LaneGroup Tile::group(size_t index) const {
   const int64_t begin = groups.begin(static_cast<int64_t>(index));
-  LaneGroup group = {kernels, x.get() + begin * kTileRows, nullptr,
-                     groups.size(static_cast<int64_t>(index)), 0};
+  LaneGroup group = {kernels, x.get() + begin * kTileRows,
+                     nullptr, groups.size(static_cast<int64_t>(index)),
+                     0,       nullptr};
+  if (grams != nullptr) group.gram = grams + begin * groups.length;
   if (weight.empty()) return group;
   group.weight = weight.data() + begin;
   for (int64_t k = 0; k < group.size; k++) group.weight_sum += group.weight[k];
@@ -115,12 +173,15 @@ void transpose(const float* w, int64_t rows, int64_t columns, float* x) {
 }
 
 StoredTile store_ranges(const Tile& tile) {
-  return tile.search ? searched_tile(tile) : plain_tile(tile);
+  if (tile.range == Range::clip) return clipped_tile(tile);
+  return tile.range == Range::search ? searched_tile(tile) : plain_tile(tile);
 }
 
 StoredGroup store_range(const Tile& tile, const LaneGroup& group, const Lanes& factors) {
   const LaneGrid plain = plain_range(tile.rules, group);
-  if (!tile.search) return store_plain(tile.rules, plain, factors);
+  if (tile.range == Range::minmax) return store_plain(tile.rules, plain, factors);
+  if (tile.range == Range::clip)
+    return store_clipped(tile.rules, group, plain, clip_range(tile.rules, group, plain), factors);
   return store_searched(tile.rules, group, plain, search_range(tile.rules, group, plain), factors);
 }
 
@@ -144,6 +205,9 @@ void count_group(const StoredGroup& stored, size_t lane, const Loss& loss, Quant
   stats->saturated += stored.saturated[lane];
   stats->underflowed += loss.energy > 0 && stored.underflowed[lane];
   stats->lifted_zeros += loss.energy == 0 && stored.lifted[lane];
+  stats->unclipped_error += stored.unclipped_error[lane];
+  stats->clipped_error += stored.clipped_error[lane];
+  stats->clipped += stored.clipped[lane];
 }
 
 }  // namespace sqf

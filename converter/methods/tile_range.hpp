@@ -22,7 +22,8 @@ struct Tile {
   RangeRules rules;
   Grouping groups;
   const LaneKernels* kernels;
-  bool search;
+  Range range;
+  const float* grams;          ///< Range::clip alone
   std::unique_ptr<float[]> x;  ///< [columns][16]
   std::vector<float> weight;   ///< [columns]; empty for the plain range
 };

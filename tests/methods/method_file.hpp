@@ -92,6 +92,7 @@ inline Result<MethodFile> write_method(const MethodModel& model, PlanOptions opt
   MethodFile out;
   StatisticsOptions gather;
   gather.threads = convert_options.threads;
+  gather.spill = convert_options.spill;
   auto statistics = gather_statistics(made->source, made->description, tokens, gather);
   if (!statistics) return statistics.error();
   out.statistics = std::move(*statistics);
@@ -100,6 +101,7 @@ inline Result<MethodFile> write_method(const MethodModel& model, PlanOptions opt
   if (!plan) return plan.error();
   SearchOptions search;
   search.threads = convert_options.threads;
+  search.spill = convert_options.spill;
   auto choices = choose_inputs(made->source, *plan, out.statistics, tokens, search);
   if (!choices) return choices.error();
   out.choices = std::move(*choices);
