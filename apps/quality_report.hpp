@@ -19,7 +19,9 @@
 //               bits_per_weight, bytes, relative_error (of the weights' energy),
 //               output_error: null | {before (plain rounding), after},
 //               weight_range_before: null | {abs_max, q99}, weight_range_after: the same,
-//               clipped (share of the weights),
+//               clipped (share of the weights), range: null | "minmax" | "search" | "clip",
+//               clip: null | {groups (whose range was drawn in), error_before, error_after
+//                             (mean squares of what groups' partial dot products lose, summed)},
 //               counts {zero_rows, saturated, underflowed, lifted_zeros},
 //               low_rank: null | {rank, error_before, error_after}}]
 //   evaluation  null | what evaluate() returns (evaluate.hpp): {text, windows, length, tokens,

@@ -97,10 +97,10 @@ void declare_conversion(CLI::App& app, ConversionArguments& a) {
   app.add_option("--planes", a.planes,
                  "widest: few planes of codes; bit: one per bit, for bit-serial kernels (default "
                  "widest)");
-  app.add_option(
-      "--range", a.range,
-      "minmax; search for the least squared error (default); clip: AWQ's search, by what "
-      "a group's share of the outputs loses (needs --calib; q and k are searched)");
+  app.add_option("--range", a.range,
+                 "minmax; search for the least squared error (default); clip: AWQ's search (its "
+                 "default), by what "
+                 "a group's share of the outputs loses (needs --calib; q and k are searched)");
   app.add_option("--round", a.round,
                  "nearest; gptq: each error is made up for by the columns that follow");
   app.add_option("--act", a.act,
@@ -191,6 +191,9 @@ Result<PlanOptions> plan_options(const ConversionArguments& a) {
     if (!linear) return linear.error();
     options.linear = *linear;
   }
+  // GPTQ's own errors are none that the preset's clip search knows of.
+  if (options.linear.method == Method::gptq && a.range.empty())
+    options.linear.range = Range::search;
   // Clipping is for the layers; the head's own words may ask for it.
   if (options.linear.range != Range::clip) options.head.range = options.linear.range;
   const std::string head_words = !a.head.empty() ? a.head : rounds ? "bits=8" : a.method;

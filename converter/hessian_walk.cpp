@@ -142,8 +142,10 @@ Result<const GptqInput*> HessianWalk::input(int64_t input) {
 
 Result<void> HessianWalk::put(const TensorPlan& tensor, const TensorFold& fold,
                               std::span<const uint32_t> outliers, const EncodedTensor& encoded) {
-  if (!options_.behind_rounded || tensor.spec.input < 0 || tensor.spec.layer < start_) return {};
+  if (tensor.spec.input < 0 || tensor.spec.layer < start_) return {};
+  // The block is read while the source's pages of it are at hand, whether they are replaced or not.
   if (auto r = enter(tensor.spec.layer); !r) return r;
+  if (!options_.behind_rounded) return {};
   const int64_t rows = tensor.spec.rows, columns = tensor.spec.columns;
   weight_.resize(static_cast<size_t>(rows * columns));
   decode_tensor(tensor, outliers, encoded, weight_.data());

@@ -69,6 +69,9 @@ class Methods(Case):
                 ("smoothquant", "--act", "e4m3", "--outliers", "1/16", "--sites", "qkv,o,gate_up,down"),
                 ("smoothquant+", "--lorc", "4", "--lorc-type", "f16", "--keep-smoothing"),
                 ("awq", "--round", "gptq", "--gptq-order", "natural", "--bits", "3"),
+                ("awq", "--round", "gptq", "--range", "clip", "--gptq-order", "natural", "--group", "32"),
+                ("rtn", "--range", "clip", "--hessian", "float", "--head", "bits=8,range=clip"),
+                ("rtn", "--rule", "down_proj=range=clip,bits=3"),
                 ("awq", "--sites", "qkv:apply,o:apply,gate_up:apply,down:apply", "--lorc", "2"),
                 ("gptq", "--hessian", "float", "--gptq-order", "ascending", "--damping", "0.1"),
                 ("gptq", "--grid", "nf4", "--act", "int8"),
@@ -115,6 +118,15 @@ class Methods(Case):
             self.assertEqual(entry.get("smoothing"), {"o": "folded", "down": "applied"}.get(entry["site"]))
             self.assertEqual(entry.get("alpha"), 0.25 if "smoothing" in entry else None)
 
+        path = self.convert(self.model, "e", "--method", "awq", *self.calib, "--sites", "down")
+        recipe = objects(path, "quantization")[0]["quantization"]
+        self.assertEqual(recipe["range"], "clip")
+        self.assertEqual(recipe["clip"], {"of": "partial dot products of a group", "not": "q, k", "behind": "quantized"})
+        path = self.convert(self.model, "f", "--method", "awq", *self.calib, "--sites", "down", "--round", "gptq")
+        recipe = objects(path, "quantization")[0]["quantization"]
+        self.assertEqual(recipe["range"], "search")
+        self.assertNotIn("clip", recipe)
+
         path = self.convert(self.model, "d", "--method", "gptq", *self.calib, "--lorc", "4", "--range", "minmax")
         meta, = objects(path, "quantization")
         self.assertEqual(meta["quantization"]["lorc"], {"rank": 4, "factors": "i8", "weight": "rms"})
@@ -129,7 +141,7 @@ class Methods(Case):
         stats = self.folder / "s.sqc"
         self.call("sqconv", "calibrate", self.model, "--calib", self.text, "--calib-window", "32",
                   "--calib-tokens", "320", "-o", stats)
-        for options in (["awq", "--alpha", "0.3"], ["smoothquant", "--alpha", "0.5"],
+        for options in (["awq", "--alpha", "0.3", "--range", "search"], ["smoothquant", "--alpha", "0.5"],
                         ["quik", "--round", "nearest"]):
             one = self.convert(self.model, "one", "--method", *options, "--stats", stats)
             two = self.convert(self.model, "two", "--method", *options, *self.calib)
@@ -143,7 +155,7 @@ class Methods(Case):
                          stats, code=USAGE, words=["needs --calib TEXT"])
 
     def test_plans(self):
-        said = {"smoothquant": ["smoothing folded", "reads int8"], "awq": ["smoothing folded"],
+        said = {"smoothquant": ["smoothing folded", "reads int8"], "awq": ["smoothing folded", ", clipped"],
                 "gptq": ["gptq  4-bit"], "quik": ["f16 columns", "reads int4:asym", "reads int8:asym"]}
         for method in METHODS:
             for calib in (self.calib, []):
@@ -200,7 +212,10 @@ class Methods(Case):
 
         for method in ("awq", "smoothquant", "smoothquant+", "gptq", "quik"):
             refuse("--method", method, words=["--method " + method, "needs --calib"])
-        refuse("--method", "awq", "--alpha", "0.5", words=["needs --calib or --stats"])
+        refuse("--method", "awq", "--alpha", "0.5", "--range", "search", words=["needs --calib or --stats"])
+        refuse("--method", "awq", "--alpha", "0.5", words=["--method awq as asked for needs --calib TEXT"])
+        refuse("--range", "clip", words=["needs --calib TEXT"])
+        refuse("--range", "clipped", words=["range=clipped"])
         refuse("--act", "int8:static", words=["needs --calib or --stats"])
         for alpha in ("2", "-1", "nan", "half", "0.5x", ""):
             refuse("--method", "awq", *self.calib, f"--alpha={alpha}", words=["--alpha"])
@@ -230,7 +245,7 @@ class Methods(Case):
         other = tiny.write_folder(self.folder / "other", tiny.LLAMA | {"intermediate_size": 160})
         self.call("sqconv", "calibrate", other, "--calib", self.text, "--calib-window", "32",
                   "--calib-tokens", "320", "-o", stats)
-        for options in (["awq", "--alpha", "0.5"], ["quik", "--round", "nearest", "--range", "minmax"],
+        for options in (["awq", "--alpha", "0.5", *self.calib], ["quik", "--round", "nearest", "--range", "minmax"],
                         ["smoothquant", *self.calib]):
             refuse("--method", *options, "--stats", stats, words=["of another model"])
 

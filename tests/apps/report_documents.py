@@ -41,6 +41,8 @@ def one_tensor(draw, layer, role, columns):
             "relative_error": error, "output_error": {"before": plain, "after": plain * draw.uniform(0.25, 1.05)},
             "weight_range_before": {"abs_max": widest, "q99": widest * 0.2},
             "weight_range_after": {"abs_max": widest * 1.4, "q99": widest * 0.22}, "clipped": draw.uniform(0, 0.002),
+            "range": "clip" if role == "down" else "search",
+            "clip": {"groups": draw.randrange(900), "error_before": error * 2, "error_after": error} if role == "down" else None,
             "counts": {"zero_rows": 0, "saturated": draw.randrange(9), "underflowed": 0, "lifted_zeros": 0},
             "low_rank": {"rank": 16, "error_before": error, "error_after": error * 0.8} if role == "down" else None}
 

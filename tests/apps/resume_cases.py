@@ -21,6 +21,7 @@ METHODS = {
     "gptq": ["--method", "gptq", "--group", "32"],
     "awq": ["--method", "awq", "--group", "32", "--round", "gptq", "--search-tokens", "64", "--lorc", "4"],
     "quik": ["--method", "quik", "--outliers", "1/16", "--lorc", "2", "--lorc-type", "f16"],
+    "awq clip": ["--method", "awq", "--group", "32", "--range", "clip", "--scale", "u8", "--factor", "row", "--search-tokens", "64"],
     "smoothquant+": ["--method", "smoothquant+", "--group", "32", "--search-tokens", "64"],
 }
 SLOW = ",".join(f"{kind}:0+:delay-{ms}" for kind, ms in (
@@ -115,6 +116,27 @@ class Resume(Case):
         print(f"{sum(met.values())} kills, what they left: {dict(met)}", file=sys.stderr)
         for kind in ("stream", "inputs", "tensors") if harness.EVERY == 1 else ():
             self.assertGreater(met[kind], 0, met)
+
+    def test_killed_searches(self):
+        """In the midst of a search: the sites that were done stay as they are, and the bytes are the same."""
+        for method in ("awq", "awq clip"):
+            self.undisturbed(method)
+            before = b""
+            for sites in (1, 3, 6):
+                process = start("sqconv", *self.command(method, "--resume"), env=faults.environment("pwrite:0+:delay-20"))
+                records = self.work / "tensors"
+                # A site's factors take 256 bytes at least.
+                while not records.exists() or records.stat().st_size < 256 * sites:
+                    self.assertIsNone(process.poll())
+                    time.sleep(0.001)
+                process.kill()
+                process.communicate()
+                self.assertFalse((self.work / "inputs").exists())
+                data = records.read_bytes()
+                self.assertTrue(data.startswith(before))
+                before = data[:256 * sites]
+            self.finish(method)
+            self.target.unlink()
 
     def test_disk_full_at_every_write(self):
         for method in ("gptq", "awq"):

@@ -5,6 +5,7 @@
 
 #include "converter/calibration/block.hpp"
 #include "tests/calibration/random_model.hpp"
+#include "tests/loader/sample_file.hpp"
 
 namespace sqf {
 namespace {
@@ -104,9 +105,11 @@ TEST(Statistics, AreTheSameBitsForAnyNumberOfThreads) {
   const CalibrationTokens tokens = tokens_for(model);
   std::vector<Statistics> all;
   std::vector<std::vector<std::vector<double>>> grams;
+  const TemporaryFolder folder;
   for (const int threads : {1, 2, 3, 16}) {
     StatisticsOptions options;
     options.threads = threads;
+    if (threads > 2) options.spill = folder / "spill";
     grams.emplace_back();
     options.gram = [&](int64_t, std::vector<double> gram) { grams.back().push_back(gram); };
     auto statistics = gather_statistics(model.source, model.description, tokens, options);
@@ -165,6 +168,12 @@ TEST(Statistics, RefusesWhatCannotBe) {
   EXPECT_EQ(gather(little), "");
   little.memory_limit = needed - 1;
   EXPECT_NE(gather(little).find("5 windows of 21 tokens takes"), std::string::npos);
+  // In a file, all windows but the one at hand cost nothing.
+  const TemporaryFolder folder;
+  little.spill = folder / "spill";
+  EXPECT_EQ(statistics_memory(model.description, kWindows, kLength, little),
+            needed - 4 * (kWindows - 1) * kLength * 64);
+  EXPECT_EQ(gather(little), "");
 
   auto& weights = model.values("model.layers.1.self_attn.o_proj.weight");
   for (const float bad :

@@ -75,8 +75,11 @@ TEST(MethodPlan, WhatEachMethodNeeds) {
   EXPECT_EQ(needs("none"), std::pair(false, false));
   for (const char* name : {"smoothquant", "smoothquant+", "awq"}) {
     EXPECT_EQ(needs(name), std::pair(true, true));
-    EXPECT_EQ(needs(name, "", 0.5), std::pair(true, false));
+    EXPECT_EQ(needs(name, "range=search", 0.5), std::pair(true, false));
+    EXPECT_EQ(needs(name, "range=clip", 0.5), std::pair(true, true));
   }
+  EXPECT_EQ(needs("awq", "", 0.5), std::pair(true, true));
+  EXPECT_EQ(needs("rtn", "range=clip"), std::pair(false, true));
   EXPECT_EQ(needs("gptq"), std::pair(false, true));
   EXPECT_EQ(needs("quik"), std::pair(true, true));
   EXPECT_EQ(needs("quik", "round=nearest"), std::pair(true, false));

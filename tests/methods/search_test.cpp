@@ -1,4 +1,5 @@
 // The search for smoothing exponents, on models with loud channels.
+#include "converter/journal.hpp"
 #include "tests/methods/method_file.hpp"
 
 namespace sqf {
@@ -91,7 +92,9 @@ TEST(Search, SameBytesForAnyNumberOfThreads) {
   for (const char* name : {"smoothquant", "smoothquant+", "awq", "gptq", "quik"}) {
     for (const int threads : {1, 3}) {
       const auto path = folder / (name + std::to_string(threads));
-      auto written = write_method(loud_model(), preset_options(name), path, replacing(threads));
+      ConvertOptions how = replacing(threads);
+      if (threads > 1) how.spill = folder / "spill";
+      auto written = write_method(loud_model(), preset_options(name), path, how);
       ASSERT_TRUE(written) << written.error().message;
     }
     EXPECT_TRUE(read_file(folder / (name + std::string("1"))) ==
@@ -103,7 +106,7 @@ TEST(Search, SameBytesForAnyNumberOfThreads) {
 TEST(Search, AGivenExponentIsTaken) {
   const TemporaryFolder folder;
   for (const char* name : kSmoothing) {
-    PlanOptions options = preset_options(name);
+    PlanOptions options = preset_options(name, "range=search");
     options.smoothing.alpha = 0.35;
     auto written = write_method(loud_model(), options, folder / name);
     ASSERT_TRUE(written);
@@ -157,6 +160,63 @@ TEST(Search, StopsWhereItIsTold) {
 }
 
 /// With weights that hardly lose anything, activations decide.
+bool same_choice(const InputChoice& a, const InputChoice& b) {
+  return a.smooth == b.smooth && a.outliers == b.outliers && a.static_scale == b.static_scale &&
+         a.alpha == b.alpha && a.loss_before == b.loss_before && a.loss_after == b.loss_after;
+}
+
+/// Stopped anywhere, it ends as if it had not been, and asks nothing twice of a site that is done.
+TEST(Search, GoesOnBehindTheSitesThatAreDone) {
+  const auto model = loud_model().make();
+  const CalibrationTokens tokens = random_windows(model->description);
+  const auto statistics = gather_statistics(model->source, model->description, tokens, {});
+  ASSERT_TRUE(statistics);
+  for (const char* name : {"awq", "smoothquant"}) {
+    PlanOptions options = preset_options(name, name[0] == 's' ? "act=int8:static" : "");
+    options.statistics = &*statistics;
+    const auto plan = make_plan(model->source, options);
+    ASSERT_TRUE(plan);
+    std::vector<uint64_t> asked;  // sites that were done, at each question
+    SearchOptions search;
+    search.progress = [&](uint64_t done, uint64_t) {
+      asked.push_back(done);
+      return true;
+    };
+    const auto whole = choose_inputs(model->source, *plan, *statistics, tokens, search);
+    ASSERT_TRUE(whole);
+    const std::vector<uint64_t> all = asked;
+    ASSERT_GE(all.size(), 40u);
+    for (const size_t stop : {size_t{3}, all.size() / 3, all.size() / 2, all.size() - 1}) {
+      const TemporaryFolder folder;
+      const auto run = [&](Journal::Existing existing, size_t most) {
+        auto journal = Journal::open(folder / "work", {{"of", name}}, existing);
+        EXPECT_TRUE(journal) << journal.error().message;
+        asked.clear();
+        search.journal = journal->get();
+        search.progress = [&](uint64_t done, uint64_t) {
+          if (asked.size() == most) return false;
+          asked.push_back(done);
+          return true;
+        };
+        return choose_inputs(model->source, *plan, *statistics, tokens, search);
+      };
+      const auto stopped = run(Journal::Existing::refuse, stop);
+      ASSERT_FALSE(stopped);
+      EXPECT_EQ(stopped.error().code, Code::interrupted);
+      const auto resumed = run(Journal::Existing::resume, all.size());
+      ASSERT_TRUE(resumed) << resumed.error().message;
+      const auto left =
+          std::ranges::count_if(all, [&](uint64_t done) { return done >= all[stop]; });
+      EXPECT_EQ(static_cast<int64_t>(asked.size()), left) << stop;
+      EXPECT_TRUE(std::ranges::equal(*resumed, *whole, same_choice)) << stop;
+      // Once more: nothing is left to be asked.
+      ASSERT_TRUE(run(Journal::Existing::resume, all.size()));
+      EXPECT_TRUE(asked.empty());
+      search.journal = nullptr;
+    }
+  }
+}
+
 TEST(Search, CountsWhatActivationsLose) {
   const TemporaryFolder folder;
   const auto fine =
