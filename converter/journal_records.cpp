@@ -137,7 +137,7 @@ Result<std::vector<std::byte>> Journal::read_record(const std::string& name) con
   if (auto r = read_at(record.offset, bytes); !r) return r.error();
   uint64_t hash = 0;
   std::memcpy(&hash, bytes.data() + bytes.size() - 8, 8);
-  bytes.resize(bytes.size() - 8);
+  bytes.erase(bytes.end() - 8, bytes.end());
   RecordHead head;
   std::memcpy(&head, bytes.data(), sizeof head);
   if (hash_bytes(bytes) != hash || !is_possible(head, record.size) || head.bytes != record.size)
