@@ -99,10 +99,14 @@ TEST(ClipMethod, WhichTensorsItIsFor) {
   EXPECT_TRUE(needs_of(plan).forward);
   EXPECT_FALSE(needs_of(plan).statistics);
   EXPECT_NE(plan_text(plan).find(", clipped"), std::string::npos);
-  for (const Json& t : plan_json(plan)["tensors"])
+  const Json told = plan_json(plan);
+  int found = 0;
+  for (const Json& t : told["tensors"])
     if (t["name"] == "model.layers.0.mlp.up_proj.weight") {
       EXPECT_EQ(t["range"], "clip");
+      found++;
     }
+  EXPECT_EQ(found, 1);
 }
 
 /// With every choice that it meets: the same file for any number of threads, in memory or not.
