@@ -94,28 +94,6 @@ sqf::Result<void> fit_budget(const sqf::ConversionArguments& a, const sqf::Sourc
   return {};
 }
 
-/// Streams are spilled where the limit does not hold them, and only then.
-sqf::ConversionMemory memory_for(const sqf::ConversionArguments& a, const sqf::Plan& plan,
-                                 const sqf::SourceModel& source, const Wanted& wanted,
-                                 const sqf::CalibrationTokens* tokens) {
-  sqf::MemoryOptions options;
-  options.threads = a.threads;
-  options.tokenizer_bytes = source.tokenizer_json.size();
-  if (tokens == nullptr) return sqf::conversion_memory(plan, options);
-  options.windows = tokens->windows;
-  options.length = tokens->length;
-  options.search_windows =
-      std::clamp<int64_t>(a.search_tokens / tokens->length, 1, tokens->windows);
-  options.statistics = wanted.statistics && a.statistics.empty();
-  options.text_bytes = tokens->text.bytes;
-  options.journal = sqf::needs_of(plan).forward || a.resume;
-  const sqf::ConversionMemory memory = sqf::conversion_memory(plan, options);
-  const auto limit = static_cast<uint64_t>(a.calibration.memory_limit) * 1000000;
-  if (limit == 0 || memory.bytes() <= limit) return memory;
-  options.spill = true;
-  return sqf::conversion_memory(plan, options);
-}
-
 /// From a file, from what an earlier run kept, or by running the model over the text.
 sqf::Result<sqf::Statistics> statistics_for(const sqf::ConversionArguments& a,
                                             const sqf::SourceModel& source,
@@ -355,7 +333,8 @@ sqf::Result<void> run(const sqf::ConversionArguments& a) {
     return sqf::usage_error("--time-budget is for calibration, and nothing here calibrates");
   }
   const sqf::CalibrationTokens* tokens = calibrated.tokens ? &*calibrated.tokens : nullptr;
-  const sqf::ConversionMemory memory = memory_for(a, *plan, *source, *wanted, tokens);
+  const sqf::ConversionMemory memory =
+      sqf::memory_for(a, *plan, *source, wanted->statistics, tokens);
   const auto limit = static_cast<uint64_t>(a.calibration.memory_limit) * 1000000;
   if (auto r = sqf::check_memory(memory, limit); !r) return r;
   if (!a.dry_run && tokens != nullptr)

@@ -81,6 +81,11 @@ struct Work {
 /// `forward`: the model is to be run over the text more often than once. Errors: as Journal::open.
 Result<Work> open_work(const ConversionArguments& a, const SourceModel& source,
                        const CalibrationTokens* tokens, bool forward);
+/// What the conversion takes; `statistics`: those may have to be gathered. Streams are spilled
+/// where the limit does not hold them, and only then.
+ConversionMemory memory_for(const ConversionArguments& a, const Plan& plan,
+                            const SourceModel& source, bool statistics,
+                            const CalibrationTokens* tokens);
 /// The file for what the windows carry, in the journal's folder or beside the output; empty: all of
 /// it is in memory.
 std::filesystem::path spill_file(const ConversionArguments& a, const ConversionMemory& memory,

@@ -1,11 +1,13 @@
 // What lets a conversion that was killed be continued: the folder beside the output, and the words
 // that bind it to one conversion.
 
+#include <algorithm>
 #include <cstdio>
 
 #include "apps/sqconv.hpp"
 #include "converter/convert.hpp"
 #include "converter/journal.hpp"
+#include "converter/recipe.hpp"
 #include "format/hash.hpp"
 #include "loader/model_file.hpp"
 
@@ -120,6 +122,27 @@ Result<Work> open_work(const ConversionArguments& a, const SourceModel& source,
     return io_error(a.output + ": exists already (--force replaces it)");
   }
   return work;
+}
+
+ConversionMemory memory_for(const ConversionArguments& a, const Plan& plan,
+                            const SourceModel& source, bool statistics,
+                            const CalibrationTokens* tokens) {
+  MemoryOptions options;
+  options.threads = a.threads;
+  options.tokenizer_bytes = source.tokenizer_json.size();
+  if (tokens == nullptr) return conversion_memory(plan, options);
+  options.windows = tokens->windows;
+  options.length = tokens->length;
+  options.search_windows =
+      std::clamp<int64_t>(a.search_tokens / tokens->length, 1, tokens->windows);
+  options.statistics = statistics && a.statistics.empty();
+  options.text_bytes = tokens->text.bytes;
+  options.journal = needs_of(plan).forward || a.resume;
+  const ConversionMemory memory = conversion_memory(plan, options);
+  const auto limit = static_cast<uint64_t>(a.calibration.memory_limit) * 1000000;
+  if (limit == 0 || memory.bytes() <= limit) return memory;
+  options.spill = true;
+  return conversion_memory(plan, options);
 }
 
 fs::path spill_file(const ConversionArguments& a, const ConversionMemory& memory,

@@ -139,6 +139,9 @@ class SiteSearch {
   Result<void> collect(const Block& block, const Site& site, int64_t columns) {
     const int64_t count = windows_.count(), length = context_.length;
     const int64_t hidden = context_.description.hidden_size;
+    // The site before gives its memory back first.
+    inputs_ = WindowStore();
+    answers_ = WindowStore();
     auto inputs = WindowStore::create(count, length * columns, options_.spill);
     if (!inputs) return inputs.error();
     inputs_ = std::move(*inputs);
