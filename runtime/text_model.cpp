@@ -28,11 +28,12 @@ Result<Tokenizer> open_tokenizer(const Head& head) {
 TextModel::TextModel(std::unique_ptr<ModelFile> file, Engine engine, Tokenizer tokenizer)
     : file_(std::move(file)), engine_(std::move(engine)), tokenizer_(std::move(tokenizer)) {}
 
-Result<TextModel> TextModel::open(const std::filesystem::path& path, const EngineOptions& options) {
+Result<TextModel> TextModel::open(const std::filesystem::path& path, const EngineOptions& options,
+                                  const MakeEngine& make) {
   auto opened = ModelFile::open(path);
   if (!opened) return opened.error();
   auto file = std::make_unique<ModelFile>(std::move(*opened));
-  auto engine = Engine::create(*file, options);
+  auto engine = make(*file, options);
   if (!engine) return engine.error();
   auto tokenizer = open_tokenizer(file->head());
   if (!tokenizer) {

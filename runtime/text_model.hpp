@@ -35,9 +35,12 @@ struct Generation {
 /// Owns the file, engine and tokenizer. Not thread-safe.
 class TextModel {
  public:
-  /// Errors: those of ModelFile::open and Engine::create; malformed R703 for a missing, broken or
+  using MakeEngine = std::function<Result<Engine>(const ModelFile&, const EngineOptions&)>;
+
+  /// Errors: those of ModelFile::open and `make`; malformed R703 for a missing, broken or
   /// misfitting tokenizer.
-  static Result<TextModel> open(const std::filesystem::path& path, const EngineOptions& options);
+  static Result<TextModel> open(const std::filesystem::path& path, const EngineOptions& options,
+                                const MakeEngine& make = Engine::create);
 
   /// Tokens of a plain prompt, the tokenizer's own prefix first. Errors: malformed (not UTF-8),
   /// usage (empty).

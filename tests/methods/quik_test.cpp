@@ -205,7 +205,7 @@ TEST(Quik, IntegersSayWhatTheDecodedNumbersSay) {
         const float top = q.made.statistics.inputs[static_cast<size_t>(spec.input)].abs_max[k];
         x[i] = top * std::uniform_real_distribution<float>(-1, 1)(random);
       }
-      const Product want = multiply_reference(q.file, *tensor, x, false);
+      const ReferenceProduct want = multiply_reference(q.file, *tensor, x, false);
       for (const Isa isa : {Isa::scalar, best_isa()}) {
         const std::vector<float> y = multiplied(*linear, x, isa);
         ASSERT_EQ(y.size(), want.y.size());

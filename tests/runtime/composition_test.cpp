@@ -6,121 +6,11 @@
 
 #include "format/rules.hpp"
 #include "runtime/multiplier.hpp"
-#include "tests/runtime/composed_file.hpp"
+#include "tests/runtime/compositions.hpp"
 #include "tests/runtime/multiply_reference.hpp"
 
 namespace sqf {
 namespace {
-
-ColumnSetRecord column_set(ColumnKind kind) {
-  ColumnSetRecord set = {};
-  set.kind = kind;
-  return set;
-}
-
-ColumnSetRecord integers(int bits, bool asymmetric, bool per_tensor = false,
-                         bool is_static = false) {
-  ColumnSetRecord set = column_set(ColumnKind::all);
-  set.quantizer = QuantizerKind::integer;
-  set.bits = static_cast<uint8_t>(bits);
-  set.asymmetric = asymmetric;
-  set.per_tensor = per_tensor;
-  set.is_static = is_static;
-  if (!is_static) return set;
-  // So that some values lie beyond the ends.
-  set.scale = 4.0f / static_cast<float>(1 << bits);
-  set.low = asymmetric ? -1.7f : 0.25f;  // which says nothing to a symmetric one
-  return set;
-}
-
-ColumnSetRecord minifloats(int exponent_bits, int mantissa_bits, bool per_tensor = false,
-                           float scale = 0) {
-  ColumnSetRecord set = column_set(ColumnKind::all);
-  set.quantizer = QuantizerKind::minifloat;
-  set.exponent_bits = static_cast<uint8_t>(exponent_bits);
-  set.mantissa_bits = static_cast<uint8_t>(mantissa_bits);
-  set.per_tensor = per_tensor;
-  set.is_static = scale != 0;
-  set.scale = scale;
-  return set;
-}
-
-std::vector<ColumnSetRecord> every_quantizer() {
-  std::vector<ColumnSetRecord> all = {column_set(ColumnKind::all)};
-  for (int bits = 2; bits <= 8; bits++)
-    for (bool asymmetric : {false, true}) all.push_back(integers(bits, asymmetric));
-  for (int bits : {4, 8})
-    for (bool asymmetric : {false, true})
-      for (bool is_static : {false, true}) {
-        all.push_back(integers(bits, asymmetric, true, is_static));
-        if (is_static) all.push_back(integers(bits, asymmetric, false, true));
-      }
-  for (auto [e, m] : {std::pair{4, 3}, {5, 2}, {2, 1}, {1, 6}, {3, 0}, {7, 0}, {1, 1}})
-    all.push_back(minifloats(e, m));
-  all.push_back(minifloats(4, 3, true));
-  all.push_back(minifloats(2, 3, false, 0.25f));
-  return all;
-}
-
-ColumnSetRecord as(ColumnKind kind, ColumnSetRecord set) {
-  set.kind = kind;
-  return set;
-}
-
-EncodingRecord ternary() {
-  const std::array<float, 3> levels = {-1, 0, 1};
-  return levels_encoding(levels, 60, Element::f16, false);
-}
-
-/// Each takes the quantizer where it has integer codes, and elsewhere too where that is possible.
-std::vector<Composition> every_composition(const ColumnSetRecord& q) {
-  const auto plain = column_set(ColumnKind::list);
-  const EncodingRecord default4 = affine_encoding(4, 32, Element::u8, true, ZeroKind::u4);
-  const EncodingRecord binary = affine_encoding(1, 64, Element::f16, false, ZeroKind::minimum_f16);
-  const EncodingRecord rows8 = affine_encoding(8, 0, Element::f32, false, ZeroKind::constant);
-  const EncodingRecord half = real_encoding(Element::f16);
-  std::vector<Composition> all;
-  all.push_back({"one part", {q}, {{default4}}});
-  all.push_back({"one part with row sums, smoothed",
-                 {q},
-                 {{affine_encoding(8, 16, Element::e4m3, false, ZeroKind::u8), 0, true, true}},
-                 SmoothState::apply,
-                 Element::none,
-                 0,
-                 true});
-  all.push_back({"outlier columns", {plain, as(ColumnKind::rest, q)}, {{half, 0}, {default4, 1}}});
-  all.push_back({"binary and salient columns",
-                 {as(ColumnKind::list, q), as(ColumnKind::rest, q)},
-                 {{default4, 0, false, true}, {binary, 1, true, true}},
-                 SmoothState::apply,
-                 Element::i8,
-                 5,
-                 true});
-  all.push_back(
-      {"three parts over all",
-       {q},
-       {{binary, 0, true}, {affine_encoding(5, 32, Element::bf16, true, ZeroKind::u8)}, {rows8}},
-       SmoothState::folded,
-       Element::f16,
-       1,
-       false});
-  all.push_back({"every grid",
-                 {as(ColumnKind::list, q), as(ColumnKind::rest, q), plain},
-                 {{real_encoding(Element::f32), 0, true},
-                  {ternary(), 1},
-                  {minifloat_encoding(2, 1, MinifloatKind::ocp, 32, Element::e8m0, false), 1, true},
-                  {real_encoding(Element::bf16), 2},
-                  {rows8, 2}},
-                 SmoothState::apply});
-  all.push_back({"low-rank pair",
-                 {q},
-                 {{rows8, 0, false, true}},
-                 SmoothState::apply,
-                 Element::f16,
-                 17,
-                 true});
-  return all;
-}
 
 std::vector<Isa> every_isa() {
   std::vector<Isa> isas = {Isa::scalar};
@@ -129,37 +19,7 @@ std::vector<Isa> every_isa() {
   return isas;
 }
 
-std::vector<float> random_tokens(int64_t tokens, int64_t columns, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.2f, 1);
-  std::vector<float> x(static_cast<size_t>(tokens * columns));
-  for (float& v : x) v = normal(random);
-  return x;
-}
-
-struct Opened {
-  TemporaryFolder folder;
-  ModelFile file;
-  Feeds feeds;
-  Linear linear;
-
-  Opened(const Composition& c, int64_t rows, int64_t columns) {
-    ComposedFile made(static_cast<uint32_t>(rows * 7 + columns));
-    made.add_tensor("w", c, rows, made.add_input(c, columns));
-    const auto written = made.write(folder / "a.sqf");
-    EXPECT_TRUE(written) << written.error().message;
-    if (!written) return;
-    auto opened = ModelFile::open(folder / "a.sqf");
-    EXPECT_TRUE(opened) << opened.error().message;
-    if (!opened) return;
-    file = std::move(*opened);
-    auto loaded = load_linear(file, file.tensor(0), &feeds);
-    EXPECT_TRUE(loaded) << loaded.error().message;
-    if (loaded) linear = std::move(*loaded);
-  }
-};
-
-std::vector<float> product(const Opened& o, const std::vector<float>& x, Isa isa, bool exact,
+std::vector<float> product(const OpenedLayer& o, const std::vector<float>& x, Isa isa, bool exact,
                            int threads) {
   ThreadPool pool(threads);
   Multiplier multiplier(isa, exact, &pool);
@@ -186,7 +46,7 @@ double bound_of(const Linear& linear, double magnitude) {
 }
 
 void check(const Composition& c, int64_t rows, int64_t columns, const std::string& quantizer) {
-  const Opened o(c, rows, columns);
+  const OpenedLayer o(c, rows, columns);
   ASSERT_EQ(o.linear.rows, rows);
   for (bool exact : {false, true})
     for (int64_t tokens : {1, 3, 17}) {
@@ -195,7 +55,7 @@ void check(const Composition& c, int64_t rows, int64_t columns, const std::strin
                                (exact ? ", exact" : "");
       const auto x = random_tokens(tokens, columns, static_cast<uint32_t>(tokens));
       const auto y = product(o, x, Isa::scalar, exact, 1);
-      const Product want = multiply_reference(o.file, o.file.tensor(0), x, exact);
+      const ReferenceProduct want = multiply_reference(o.file, o.file.tensor(0), x, exact);
       for (size_t i = 0; i < y.size(); i++)
         ASSERT_NEAR(y[i], want.y[i], bound_of(o.linear, want.magnitude[i])) << what << " at " << i;
       for (Isa isa : every_isa())
@@ -236,11 +96,11 @@ TEST(Composition, IntegerProductsAreExact) {
         q.low = asymmetric ? -130 : 0;
         const EncodingRecord e = affine_encoding(bits, 0, Element::f32, false, zero);
         Composition c{"integers", {q}, {{e, 0, false, bits % 2 == 0, true}}};
-        const Opened o(c, 37, 100);
+        const OpenedLayer o(c, 37, 100);
         std::vector<float> x(17 * 100);
         std::mt19937 random(3);
         for (float& v : x) v = static_cast<float>(static_cast<int>(random() % 801) - 400) / 2;
-        const Product want = multiply_reference(o.file, o.file.tensor(0), x, true);
+        const ReferenceProduct want = multiply_reference(o.file, o.file.tensor(0), x, true);
         for (Isa isa : every_isa()) {
           const auto y = product(o, x, isa, false, 2);
           for (size_t i = 0; i < y.size(); i++) ASSERT_EQ(y[i], want.y[i]) << isa_name(isa) << i;
@@ -271,11 +131,11 @@ TEST(Composition, LongRowsOfAsymmetricIntegers) {
   q.scale = 1;
   q.low = -5;
   const EncodingRecord e = affine_encoding(8, 0, Element::f32, false, ZeroKind::u8);
-  const Opened o({"long", {q}, {{e, 0, false, false, true}}}, 16, 40000);
+  const OpenedLayer o({"long", {q}, {{e, 0, false, false, true}}}, 16, 40000);
   for (const float value : {-1000.0f, 1000.0f}) {
     const std::vector<float> x(40000, value);
     const auto y = product(o, x, Isa::scalar, false, 1);
-    const Product want = multiply_reference(o.file, o.file.tensor(0), x, true);
+    const ReferenceProduct want = multiply_reference(o.file, o.file.tensor(0), x, true);
     for (size_t i = 0; i < y.size(); i++)
       ASSERT_NEAR(y[i], want.y[i], 8 * 0x1p-24 * want.magnitude[i]) << i;
     for (Isa isa : every_isa()) expect_same_bits(product(o, x, isa, false, 1), y, isa_name(isa));
@@ -284,10 +144,10 @@ TEST(Composition, LongRowsOfAsymmetricIntegers) {
 
 /// Readers of one activation get what each would get alone.
 TEST(Composition, ReadersShareAnActivation) {
-  std::vector<std::unique_ptr<Opened>> all;
+  std::vector<std::unique_ptr<OpenedLayer>> all;
   for (const ColumnSetRecord& q : {column_set(ColumnKind::all), integers(4, true)})
     for (const Composition& c : every_composition(q))
-      all.push_back(std::make_unique<Opened>(c, 21, 100));
+      all.push_back(std::make_unique<OpenedLayer>(c, 21, 100));
   const auto x = random_tokens(5, 100, 9);
   ThreadPool pool(2);
   Multiplier multiplier(best_isa(), false, &pool);
@@ -306,24 +166,25 @@ TEST(Composition, ReadersShareAnActivation) {
 
 TEST(Composition, PartsOfOneSetShareAFeed) {
   const auto default4 = affine_encoding(4, 32, Element::u8, true, ZeroKind::u4);
-  const Opened o({"shared",
-                  {as(ColumnKind::list, integers(4, true)), column_set(ColumnKind::rest)},
-                  {{default4, 0}, {default4, 0}, {default4, 0, true}, {default4, 1}}},
-                 16, 64);
+  const OpenedLayer o({"shared",
+                       {as(ColumnKind::list, integers(4, true)), column_set(ColumnKind::rest)},
+                       {{default4, 0}, {default4, 0}, {default4, 0, true}, {default4, 1}}},
+                      16, 64);
   ASSERT_EQ(o.linear.parts.size(), 4u);
   EXPECT_EQ(o.linear.parts[0].feed, o.linear.parts[1].feed);
   EXPECT_NE(o.linear.parts[0].feed, o.linear.parts[2].feed);
   EXPECT_NE(o.linear.parts[0].feed, o.linear.parts[3].feed);
-  EXPECT_EQ(
-      Opened({"plain", {column_set(ColumnKind::all)}, {{default4}}}, 16, 64).linear.parts[0].feed,
-      nullptr);
+  EXPECT_EQ(OpenedLayer({"plain", {column_set(ColumnKind::all)}, {{default4}}}, 16, 64)
+                .linear.parts[0]
+                .feed,
+            nullptr);
 }
 
 TEST(Composition, RefusesListsThatLeadOutside) {
-  const Opened o({"list",
-                  {column_set(ColumnKind::list), column_set(ColumnKind::rest)},
-                  {{real_encoding(Element::f16), 0}, {real_encoding(Element::f16), 1}}},
-                 16, 64);
+  const OpenedLayer o({"list",
+                       {column_set(ColumnKind::list), column_set(ColumnKind::rest)},
+                       {{real_encoding(Element::f16), 0}, {real_encoding(Element::f16), 1}}},
+                      16, 64);
   std::string bytes = read_file(o.folder / "a.sqf");
   const Directory& d = o.file.head().directory;
   const uint32_t outside = 64;
@@ -340,8 +201,8 @@ TEST(Composition, RefusesListsThatLeadOutside) {
 
 TEST(Composition, ZeroInputsAndNotANumber) {
   for (const ColumnSetRecord& q : every_quantizer()) {
-    const Opened o({"zero", {q}, {{affine_encoding(4, 32, Element::u8, true, ZeroKind::u4)}}}, 20,
-                   100);
+    const OpenedLayer o({"zero", {q}, {{affine_encoding(4, 32, Element::u8, true, ZeroKind::u4)}}},
+                        20, 100);
     std::vector<float> x(200, 0.0f);
     // 8 asymmetric bits are shifted: two terms around 1e-6 * 128 * sum(w) cancel up to rounding.
     const double bound = q.asymmetric && q.bits == 8 ? 1e-8 : 0;

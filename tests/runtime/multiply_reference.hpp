@@ -12,7 +12,7 @@
 namespace sqf {
 
 /// y [tokens][rows], and the sum of the magnitudes of all that is added up to it.
-struct Product {
+struct ReferenceProduct {
   std::vector<double> y, magnitude;
 };
 
@@ -113,7 +113,7 @@ inline double factor(const ModelFile& file, uint32_t values, uint32_t scales, ui
 /// Adds the terms of the product one by one.
 struct Sum {
   size_t rows;
-  Product p;
+  ReferenceProduct p;
 
   void add(size_t token, size_t row, double term, double magnitude) {
     p.y[token * rows + row] += term;
@@ -186,7 +186,7 @@ inline void add_low_rank(const ModelFile& file, const TensorRecord& t, const std
 
 /// x [tokens][columns]. Without `exact`, parts with integer kernels and no quantizer of the file's
 /// take the runtime's 8 bits.
-inline Product multiply_reference(const ModelFile& file, const TensorView& tensor,
+inline ReferenceProduct multiply_reference(const ModelFile& file, const TensorView& tensor,
                                   const std::vector<float>& x, bool exact) {
   const Directory& d = file.head().directory;
   const TensorRecord& t = *tensor.record;
