@@ -2,20 +2,22 @@
 # Installs what is missing, builds, makes the real model that some tests read, and runs every test: release, then
 # with address and undefined-behaviour sanitizers. The last line is "N passed, M failed", summed over both.
 #
-# usage: tests/run.sh [--quick]      --quick leaves the sanitizers out
+# usage: tests/run.sh [--quick] [--no-cuda]      --quick leaves the sanitizers out, --no-cuda the CUDA kernels
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . samples/setup.sh
 
-presets="release dev"
-case "${1-}" in
-  "") ;;
-  --quick) presets="release" ;;
-  *)
-    echo "usage: tests/run.sh [--quick]" >&2
-    exit 2
-    ;;
-esac
+presets="release dev" with_cuda=1
+for option in "$@"; do
+  case "$option" in
+    --quick) presets="release" ;;
+    --no-cuda) with_cuda=0 ;;
+    *)
+      echo "usage: tests/run.sh [--quick] [--no-cuda]" >&2
+      exit 2
+      ;;
+  esac
+done
 
 step "packages"
 install_packages "${build_packages[@]}"
@@ -45,6 +47,29 @@ make_model models/smollm2_lattice --keep-lattice --dtype float32
 export SQF_SMOLLM2=$PWD/models/smollm2 SQF_SMOLLM2_GGUF=$PWD/models/smollm2.gguf
 export SQF_SMOLLM2_F32=$PWD/models/smollm2_lattice
 
+# An nvcc that the build finds by itself, and takes.
+has_nvcc() {
+  local nvcc release
+  for nvcc in "${CUDACXX-}" /usr/local/cuda/bin/nvcc nvcc; do
+    release=$("${nvcc:-false}" --version 2>/dev/null | sed -n 's/.*release \([0-9]*\).*/\1/p')
+    [ "${release:-0}" -lt 12 ] || return 0
+  done
+  return 1
+}
+# The kernels are compiled, and interpreted by the tests; no GPU is needed.
+cuda=(-DSQF_CUDA=OFF)
+if [ $with_cuda -eq 1 ]; then
+  step "nvcc"
+  cuda=(-DSQF_CUDA=ON -DSQF_NVCC=)
+  if ! has_nvcc; then
+    if ! $venv/bin/python -m pip install -q 'nvidia-cuda-nvcc>=13' nvidia-nvvm nvidia-cuda-crt nvidia-cuda-runtime; then
+      echo "no nvcc, and none from PyPI: --no-cuda leaves the CUDA kernels and their tests out" >&2
+      exit 3
+    fi
+    cuda=(-DSQF_CUDA=ON "-DSQF_NVCC=$PWD/$venv")
+  fi
+fi
+
 # An attribute of the <testsuite> element in CTest's JUnit report.
 count() { sed -n "s/^[[:space:]]*$2=\"\([0-9]*\)\".*/\1/p" "$1" | head -n 1; }
 
@@ -53,7 +78,7 @@ for preset in $presets; do
   folder=build
   [ "$preset" = release ] || folder=build-$preset
   step "build, $preset"
-  cmake --preset "$preset" -DSQF_TESTS=ON -DPython3_EXECUTABLE="$PWD/$venv/bin/python"
+  cmake --preset "$preset" -DSQF_TESTS=ON -DPython3_EXECUTABLE="$PWD/$venv/bin/python" "${cuda[@]}"
   cmake --build "$folder"
   step "test, $preset"
   # These take minutes under sanitizers, and run nothing that small models do not run as well.

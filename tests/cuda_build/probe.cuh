@@ -1,0 +1,3 @@
+// Included by probe.cu.
+#pragma once
+constexpr int kOffset = 1000000;
