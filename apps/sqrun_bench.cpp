@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <ctime>
 
+#include "apps/device.hpp"
 #include "apps/report.hpp"
 #include "apps/sqrun.hpp"
 #include "runtime/text_model.hpp"
@@ -14,7 +15,7 @@ namespace sqf {
 namespace {
 
 struct BenchArguments {
-  std::string model;
+  std::string model, device = "auto";
   int64_t prompt = 512, generate = 128, repeat = 5;
   std::vector<int> threads = {available_cores()};
   bool exact = false, json = false;
@@ -69,7 +70,7 @@ Result<std::vector<Row>> measure(const BenchArguments& a) {
     options.threads = threads;
     options.exact = a.exact;
     options.context = std::max(a.prompt, a.generate);
-    auto engine = Engine::create(*file, options);
+    auto engine = engine_on(a.device, a.json)(*file, options);
     if (!engine) return engine.error();
     for (const bool decode : {false, true}) {
       const int64_t prompt = decode ? 0 : a.prompt, generate = decode ? a.generate : 0;
@@ -135,6 +136,7 @@ int run_bench(int argc, char** argv) {
       ->delimiter(',')
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  declare_device(app, &a.device);
   app.add_flag("--exact", a.exact, "f32 activations");
   app.add_flag("--json", a.json, "a list of one object per test");
   if (const auto code = parse_arguments(app, argc, argv)) return *code;

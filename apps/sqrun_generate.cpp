@@ -11,6 +11,7 @@
 #include <iostream>
 #include <iterator>
 
+#include "apps/device.hpp"
 #include "apps/report.hpp"
 #include "apps/sqrun.hpp"
 #include "runtime/text_model.hpp"
@@ -29,7 +30,7 @@ Each command has its own --help. Text goes to stdout, timings to stderr.
 Exit codes: 0 good, 1 malformed file, 2 usage, 3 environment or I/O, 4 unsupported, 5 interrupted.)";
 
 struct GenerateArguments {
-  std::string model, prompt, file, system;
+  std::string model, prompt, file, system, device = "auto";
   bool chat = false, quiet = false, json = false;
   int64_t limit = 256;
   EngineOptions engine;
@@ -72,6 +73,7 @@ void declare(CLI::App& app, GenerateArguments& a) {
   app.add_option("-t,--threads", a.engine.threads, "threads")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  declare_device(app, &a.device);
   app.add_flag("--exact", a.engine.exact, "f32 activations: slower, for comparisons");
   app.add_flag("-q,--quiet", a.quiet, "no timings");
   app.add_flag("--json", a.json, "print text and timings as one JSON object");
@@ -200,7 +202,7 @@ int run_generate(int argc, char** argv) {
   if (!has_prompt && !a.chat)
     return report("sqrun", usage_error("no prompt: -p TEXT, -f FILE, or --chat"));
   const auto start = std::chrono::steady_clock::now();
-  auto model = TextModel::open(a.model, a.engine);
+  auto model = TextModel::open(a.model, a.engine, engine_on(a.device, a.quiet));
   if (!model) return report("sqrun", model.error());
   const double load =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "apps/device.hpp"
 #include "apps/perplexity.hpp"
 #include "apps/report.hpp"
 #include "apps/sqrun.hpp"
@@ -16,7 +17,7 @@ namespace sqf {
 namespace {
 
 struct PplArguments {
-  std::string model, text, lines = "0%-100%";
+  std::string model, text, lines = "0%-100%", device = "auto";
   int64_t window = 512, windows = 0;
   EngineOptions engine;
   bool json = false;
@@ -93,7 +94,7 @@ Result<void> run(PplArguments& a) {
   auto lines = read_lines(a);
   if (!lines) return lines.error();
   a.engine.context = a.window;
-  auto model = TextModel::open(a.model, a.engine);
+  auto model = TextModel::open(a.model, a.engine, engine_on(a.device, a.json));
   if (!model) return model.error();
   if (model->engine().context() < a.window)
     return usage_error("--window " + std::to_string(a.window) + ": the model's context is " +
@@ -152,6 +153,7 @@ int run_perplexity(int argc, char** argv) {
   app.add_option("-t,--threads", a.engine.threads, "threads")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  declare_device(app, &a.device);
   app.add_flag("--exact", a.engine.exact, "f32 activations");
   app.add_flag("--json", a.json, "the result as JSON, with each window's mean");
   if (const auto code = parse_arguments(app, argc, argv)) return *code;

@@ -1,0 +1,156 @@
+// The products of real layers on the GPU's kernels: shapes of models of 1 to 70 billion weights, in
+// the encodings that people use, at several numbers of tokens.
+//
+//   sqf_bench_cuda [--rows N] [--repeat R] [--only TEXT] [--tokens T]
+//
+// One JSON object a line: the case, the bytes stored, and the median seconds of R launches (on an
+// emulator seconds mean nothing, its own report counts what was moved). --rows: no more than N rows
+// of each matrix, for the emulator. --only: cases whose "shape, composition;" contains TEXT.
+// --tokens: that many instead of 1, 4, 16 and 64.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "cuda/product.hpp"
+#include "tests/runtime/composed_file.hpp"
+
+namespace sqf {
+namespace {
+
+struct Shape {
+  const char* name;
+  int64_t rows, columns;
+};
+
+// Llama 3.2 1B, Llama 3 8B, Code Llama 34B, Llama 3 70B: query, key, gate, down.
+constexpr Shape kShapes[] = {
+    {"1B q", 2048, 2048},     {"1B k", 512, 2048},       {"1B gate", 8192, 2048},
+    {"1B down", 2048, 8192},  {"8B q", 4096, 4096},      {"8B k", 1024, 4096},
+    {"8B gate", 14336, 4096}, {"8B down", 4096, 14336},  {"34B q", 8192, 8192},
+    {"34B k", 1024, 8192},    {"34B gate", 22016, 8192}, {"34B down", 8192, 22016},
+    {"70B q", 8192, 8192},    {"70B k", 1024, 8192},     {"70B gate", 28672, 8192},
+    {"70B down", 8192, 28672}};
+
+ColumnSetRecord columns_of(ColumnKind kind, int bits = 0, bool asymmetric = false) {
+  ColumnSetRecord set = {};
+  set.kind = kind;
+  set.quantizer = bits == 0 ? QuantizerKind::none : QuantizerKind::integer;
+  set.bits = static_cast<uint8_t>(bits);
+  set.asymmetric = asymmetric;
+  return set;
+}
+
+std::vector<Composition> compositions() {
+  const auto all = columns_of(ColumnKind::all);
+  const EncodingRecord four = affine_encoding(4, 32, Element::u8, true, ZeroKind::u4);
+  const EncodingRecord row8 = affine_encoding(8, 0, Element::f32, false, ZeroKind::constant);
+  const EncodingRecord row4 = affine_encoding(4, 0, Element::f32, false, ZeroKind::constant);
+  std::vector<Composition> list;
+  list.push_back({"W4A16 g32", {all}, {{four}}});
+  list.push_back(
+      {"W4A16 g128", {all}, {{affine_encoding(4, 128, Element::f16, false, ZeroKind::u4)}}});
+  list.push_back(
+      {"W3A16 g128", {all}, {{affine_encoding(3, 128, Element::f16, false, ZeroKind::u8)}}});
+  list.push_back({"W8A16 g32", {all}, {{affine_encoding(8, 32, Element::u8, true, ZeroKind::u8)}}});
+  list.push_back({"W16A16", {all}, {{real_encoding(Element::f16)}}});
+  list.push_back({"W8A8", {columns_of(ColumnKind::all, 8)}, {{row8}}});
+  list.push_back({"W4A4 + outliers",
+                  {columns_of(ColumnKind::list), columns_of(ColumnKind::rest, 4, true)},
+                  {{real_encoding(Element::f16), 0}, {row4, 1}}});
+  list.push_back({"W4A16 g32 + rank 32", {all}, {{four}}, SmoothState::none, Element::i8, 32});
+  return list;
+}
+
+struct Options {
+  int64_t rows = 1 << 30, repeat = 1;
+  std::vector<int64_t> tokens = {1, 4, 16, 64};
+  std::string only;
+};
+
+Result<double> run_once(const Device& device, const Products& products, const Readers& readers,
+                        const float* x, int64_t tokens, float* y) {
+  const DeviceActivation activation = {FormSource::plain, x, nullptr, 0};
+  if (auto r = device.wait(); !r) return r.error();
+  const auto start = std::chrono::steady_clock::now();
+  if (auto r = products.run(readers, activation, tokens, std::span(&y, 1), false); !r)
+    return r.error();
+  if (auto r = device.wait(); !r) return r.error();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+Result<void> measure(const Device& device, const Composition& c, const Shape& shape,
+                     const Options& o, const std::filesystem::path& folder) {
+  const int64_t rows = std::min(shape.rows, o.rows);
+  ComposedFile made(1);
+  made.add_tensor("w", c, rows, made.add_input(c, shape.columns));
+  if (auto r = made.write(folder / "a.sqf"); !r) return r;
+  auto file = ModelFile::open(folder / "a.sqf");
+  if (!file) return file.error();
+  Feeds feeds;
+  auto linear = load_linear(*file, file->tensor(0), &feeds);
+  if (!linear) return linear.error();
+  auto weights = DeviceWeights::upload(device, *file);
+  if (!weights) return weights.error();
+  for (const int64_t tokens : o.tokens) {
+    Products products(device, &*weights, tokens, false);
+    const Linear* const layers[] = {&*linear};
+    auto readers = products.prepare(layers);
+    if (!readers) return readers.error();
+    if (auto r = products.allocate(); !r) return r;
+    auto x = device.allocate(static_cast<size_t>(tokens * shape.columns) * 4, "x");
+    auto y = device.allocate(static_cast<size_t>(tokens * rows) * 4, "y");
+    if (!x || !y) return x ? y.error() : x.error();
+    if (auto r = device.zero(x->as(), x->size()); !r) return r;
+    std::vector<double> seconds;
+    for (int64_t i = 0; i < o.repeat + (o.repeat > 1); i++) {
+      auto now = run_once(device, products, *readers, x->as<float>(), tokens, y->as<float>());
+      if (!now) return now.error();
+      if (i > 0 || o.repeat == 1) seconds.push_back(*now);
+    }
+    std::sort(seconds.begin(), seconds.end());
+    std::printf(
+        "{\"shape\": \"%s\", \"composition\": \"%s\", \"rows\": %lld, \"all_rows\": %lld, "
+        "\"columns\": %lld, \"tokens\": %lld, \"stored_bytes\": %llu, \"weights_allocation\": "
+        "%llu, \"seconds\": %.9f}\n",
+        shape.name, c.name.c_str(), static_cast<long long>(rows),
+        static_cast<long long>(shape.rows), static_cast<long long>(shape.columns),
+        static_cast<long long>(tokens),
+        static_cast<unsigned long long>(bytes_per_token(*file, file->tensor(0))),
+        static_cast<unsigned long long>(weights->bytes()), seconds[seconds.size() / 2]);
+    std::fflush(stdout);
+  }
+  return {};
+}
+
+Result<void> measure_all(const Options& o) {
+  auto device = Device::open();
+  if (!device) return device.error();
+  std::fprintf(stderr, "%s\n", (*device)->name().c_str());
+  TemporaryFolder folder;
+  for (const Shape& shape : kShapes)
+    for (const Composition& c : compositions()) {
+      const std::string name = std::string(shape.name) + ", " + c.name + ";";
+      if (name.find(o.only) == std::string::npos) continue;
+      if (auto r = measure(**device, c, shape, o, folder.path()); !r) return r;
+    }
+  return {};
+}
+
+}  // namespace
+}  // namespace sqf
+
+int main(int argc, char** argv) {
+  sqf::Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (std::strcmp(argv[i], "--rows") == 0) options.rows = std::atoll(argv[i + 1]);
+    if (std::strcmp(argv[i], "--repeat") == 0) options.repeat = std::atoll(argv[i + 1]);
+    if (std::strcmp(argv[i], "--only") == 0) options.only = argv[i + 1];
+    if (std::strcmp(argv[i], "--tokens") == 0) options.tokens = {std::atoll(argv[i + 1])};
+  }
+  const auto done = sqf::measure_all(options);
+  if (!done) std::fprintf(stderr, "sqf_bench_cuda: %s\n", done.error().message.c_str());
+  return done ? 0 : static_cast<int>(done.error().code);
+}

@@ -1,0 +1,344 @@
+#include "cuda/product.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "format/activation.hpp"
+#include "runtime/cpu/matmul.hpp"
+
+namespace sqf {
+namespace {
+
+constexpr int64_t kFewTokens = kDecodeTokens, kSomeTokens = 2 * kDecodeTokens;
+constexpr int64_t kMaxSplits = 16;
+constexpr int64_t kLongestIntegerRow = 65536;  // columns whose u8 x s8 products an int32 holds
+constexpr int kWindowBytes = 2 * 16 * 16 * 4;  // scales and zeros of a warp, decode.cu
+
+/// Where memory decides, the tensor cores have time for activations of two f16 each. More tokens
+/// than these would not leave room for two blocks on a multiprocessor.
+constexpr int64_t kSplitTokens = 4;
+
+int64_t padded(int64_t columns) {
+  return (columns + kStepColumns - 1) / kStepColumns * kStepColumns;
+}
+
+int64_t element_bytes(FormType type) {
+  return type == FormType::f32 ? 4 : type == FormType::f16 ? 2 : 1;
+}
+
+/// Decode: the pipelines of eight warps, as long as decode.cu has them; real values have no window.
+unsigned decode_shared(const Product& p, int64_t tokens, bool split) {
+  const bool real = p.arguments.part.scale_type == Scales::none;
+  const int64_t stages = real || tokens > kFewTokens ? 3 : 4;
+  const int64_t rows = !p.integer && split ? 2 * tokens : tokens;
+  const int64_t stage = 128 * p.arguments.part.bits + rows * kStepColumns * (p.integer ? 1 : 2);
+  const int64_t pipelines = kDecodeWarps * (stages * stage + (real ? 0 : kWindowBytes));
+  const int64_t results = kDecodeWarps * tokens * 20 * 4;
+  return static_cast<unsigned>(std::max(pipelines, results));
+}
+
+unsigned prefill_shared(const Product& p, bool split) {
+  const int64_t stage = kPrefillRows / 16 * 128 * p.arguments.part.bits + kPrefillTokens *
+                                                                              kStepColumns *
+                                                                              (p.integer ? 1
+                                                                               : split   ? 4
+                                                                                         : 2);
+  return static_cast<unsigned>(3 * stage);
+}
+
+void set_quantizer(const ColumnSetRecord& set, FormArguments* form) {
+  if (set.quantizer == QuantizerKind::none) return;
+  form->quantizer =
+      set.quantizer == QuantizerKind::integer ? Quantizer::integer : Quantizer::minifloat;
+  form->asymmetric = set.asymmetric;
+  form->is_static = set.is_static;
+  form->per_tensor = set.per_tensor;
+  form->exponent_bits = set.exponent_bits;
+  form->mantissa_bits = set.mantissa_bits;
+  form->scale = set.scale;
+  form->low = set.low;
+  form->largest = largest_element(set);
+  if (set.quantizer != QuantizerKind::integer) return;
+  const IntegerRange range = integers_of(set);
+  form->lowest = range.lowest;
+  form->highest = range.highest;
+  form->shift = range.highest > 127 ? 128 : 0;
+}
+
+bool quantizes_integers(const Feed* feed) {
+  return feed != nullptr && feed->set.quantizer == QuantizerKind::integer;
+}
+
+const char* width_of(const DevicePart& part) {
+  if (part.scale_type == Scales::none) return "real";
+  if (part.plane_count == 1 && part.values == Values::affine) {
+    if (part.radices[0] == 16) return "4";
+    if (part.radices[0] == 256) return "8";
+  }
+  return "any";
+}
+
+}  // namespace
+
+bool Products::splits(int64_t tokens) const {
+  return exact_ || tokens <= kSplitTokens;
+}
+
+Result<size_t> Products::form_of(Readers* readers, const Feed* feed, FormType type, int32_t group) {
+  for (size_t i = 0; i < readers->forms.size(); i++) {
+    const FormArguments& known = readers->forms[i];
+    if (readers->feeds[i] == feed && known.type == type && known.group == group) return i;
+  }
+  FormArguments form = {};
+  form.type = type;
+  form.columns = static_cast<int32_t>(readers->columns);
+  form.count = feed != nullptr ? static_cast<int32_t>(feed->count) : form.columns;
+  form.stride = padded(form.count);
+  form.group = group;
+  form.groups = group == 0 ? 0 : (form.count + group - 1) / group;
+  if (feed != nullptr) {
+    form.smooth = weights_->at(feed->smooth);
+    form.factors = weights_->at(feed->factors);
+    set_quantizer(feed->set, &form);
+    if (!feed->gather.empty()) {
+      auto gather = weights_->keep(feed->gather);
+      if (!gather) return gather.error();
+      form.gather = *gather;
+    }
+  }
+  const size_t slot = readers->forms.size();
+  slot_bytes_.resize(std::max(slot_bytes_.size(), slot + 1));
+  slot_groups_.resize(slot_bytes_.size());
+  slot_bytes_[slot] =
+      std::max(slot_bytes_[slot], static_cast<size_t>(form.stride * element_bytes(type)));
+  slot_groups_[slot] = std::max(slot_groups_[slot], static_cast<size_t>(form.groups));
+  readers->forms.push_back(form);
+  readers->feeds.push_back(feed);
+  return slot;
+}
+
+Result<void> Products::choose_kernel(Product* p, const char* width) {
+  const auto take = [&](CUfunction* to, const std::string& name) -> Result<void> {
+    auto kernel = device_.kernel(name);
+    if (!kernel) return kernel.error();
+    *to = *kernel;
+    return {};
+  };
+  if (p->plain) return take(&p->few, "plain_f32");
+  const std::string form = std::string(width) + (p->integer ? "_s8" : "_f16");
+  if (auto r = take(&p->few, "decode_" + form + "_8"); !r) return r;
+  if (auto r = take(&p->some, "decode_" + form + "_16"); !r) return r;
+  if (auto r = take(&p->many, "prefill_" + form); !r) return r;
+  const std::pair<CUfunction, unsigned> needs[] = {{p->few, decode_shared(*p, kFewTokens, false)},
+                                                   {p->some, decode_shared(*p, kSomeTokens, false)},
+                                                   {p->many, prefill_shared(*p, exact_)}};
+  for (const auto& [function, bytes] : needs)
+    if (auto r = device_.allow_shared(function, bytes); !r) return r;
+  return {};
+}
+
+Result<Product> Products::product(Readers* readers, const DevicePart& part,
+                                  const EncodingRecord* encoding, const Feed* feed) {
+  Product p;
+  p.arguments.part = part;
+  p.plain = encoding != nullptr && !has_tensor_core_form(*encoding);
+  p.integer = !p.plain && encoding != nullptr && has_integer_kernel(*encoding) &&
+              quantizes_integers(feed) && part.group <= kLongestIntegerRow;
+  const bool sums = p.integer || (!p.plain && part.zero_kind == Zeros::minimum);
+  const FormType type = p.plain ? FormType::f32 : p.integer ? FormType::s8 : FormType::f16;
+  auto form = form_of(readers, feed, type, sums ? part.group : 0);
+  if (!form) return form.error();
+  p.form = *form;
+  tiles_ = std::max<int64_t>(tiles_, (part.rows + 15) / 16);
+  if (auto r = choose_kernel(&p, width_of(part)); !r) return r.error();
+  return p;
+}
+
+Result<void> Products::add_low_rank(Readers* readers, const Linear& linear,
+                                    std::vector<Product>* out) {
+  auto narrow = weights_->factor(linear.b), wide = weights_->factor(linear.a);
+  if (!narrow || !wide) return narrow ? wide.error() : narrow.error();
+  auto b = product(readers, *narrow, nullptr, linear.low_rank_feed);
+  if (!b) return b.error();
+  b->narrow = 0;
+  Product a;
+  a.arguments.part = *wide;
+  a.narrow = 1;
+  tiles_ = std::max<int64_t>(tiles_, (a.arguments.part.rows + 15) / 16);
+  if (auto r = choose_kernel(&a, width_of(a.arguments.part)); !r) return r;
+  narrow_columns_ = std::max(narrow_columns_, linear.b.rows);
+  narrow_stride_ = std::max(narrow_stride_, padded(linear.b.rows));
+  out->push_back(*b);
+  out->push_back(a);
+  return {};
+}
+
+Result<Readers> Products::prepare(std::span<const Linear* const> layers) {
+  Readers readers;
+  readers.columns = layers[0]->columns;
+  for (const Linear* linear : layers) {
+    std::vector<Product> products;
+    for (const LinearPart& part : linear->parts) {
+      auto on_device = weights_->part(part.weight);
+      if (!on_device) return on_device.error();
+      auto p = product(&readers, *on_device, &part.weight.encoding, part.feed);
+      if (!p) return p.error();
+      if (p->integer && !part.weight_sums.empty()) {
+        auto sums = weights_->keep(part.weight_sums);
+        if (!sums) return sums.error();
+        p->arguments.row_sums = *sums;
+      }
+      products.push_back(*p);
+    }
+    if (linear->has_low_rank())
+      if (auto r = add_low_rank(&readers, *linear, &products); !r) return r.error();
+    products.back().arguments.bias = weights_->at(linear->bias);
+    readers.layers.push_back(std::move(products));
+  }
+  return readers;
+}
+
+Result<void> Products::allocate() {
+  const auto take = [&](DeviceMemory* to, size_t bytes) -> Result<void> {
+    auto memory = device_.allocate(bytes, "activations");
+    if (!memory) return memory.error();
+    *to = std::move(*memory);
+    return {};
+  };
+  const auto tokens = static_cast<size_t>(max_tokens_);
+  const size_t rows_of_x =
+      exact_ ? 2 * tokens
+             : std::max(tokens, 2 * std::min(tokens, static_cast<size_t>(kSplitTokens)));
+  for (auto* list : {&slots_, &slot_scales_, &slot_lows_, &slot_sums_})
+    list->resize(slot_bytes_.size());
+  for (size_t i = 0; i < slot_bytes_.size(); i++) {
+    if (auto r = take(&slots_[i], rows_of_x * slot_bytes_[i]); !r) return r;
+    if (auto r = take(&slot_scales_[i], tokens * sizeof(float)); !r) return r;
+    if (auto r = take(&slot_lows_[i], tokens * sizeof(float)); !r) return r;
+    if (auto r = take(&slot_sums_[i], tokens * slot_groups_[i] * sizeof(float)); !r) return r;
+  }
+  if (auto r = take(&ranges_, 2 * tokens * sizeof(float)); !r) return r;
+  if (auto r = take(&narrow_, tokens * static_cast<size_t>(narrow_columns_) * 4); !r) return r;
+  if (auto r = take(&narrow_form_, rows_of_x * static_cast<size_t>(narrow_stride_) * 2); !r)
+    return r;
+  const auto rows = static_cast<size_t>(tiles_ * kTileRows);
+  // Only few tiles are split, and those into kMaxSplits at most.
+  const auto split_rows =
+      std::min(rows, static_cast<size_t>(2 * device_.multiprocessors() * kTileRows));
+  if (auto r = take(&partial_, kMaxSplits * kSomeTokens * split_rows * 4); !r) return r;
+  if (auto r = take(&tickets_, static_cast<size_t>(tiles_) * 4); !r) return r;
+  if (auto r = device_.zero(tickets_.as(), tickets_.size()); !r) return r;
+  auto form = device_.kernel("form");
+  if (!form) return form.error();
+  form_ = *form;
+  return {};
+}
+
+size_t Products::bytes() const {
+  size_t sum =
+      ranges_.size() + narrow_.size() + narrow_form_.size() + partial_.size() + tickets_.size();
+  for (const auto* list : {&slots_, &slot_scales_, &slot_lows_, &slot_sums_})
+    for (const DeviceMemory& memory : *list) sum += memory.size();
+  return sum;
+}
+
+Result<void> Products::make_form(FormArguments form, const DeviceActivation& activation,
+                                 size_t slot, int64_t tokens) const {
+  form.source = activation.source;
+  form.x = activation.x;
+  form.other = activation.other;
+  form.epsilon = activation.epsilon;
+  form.out = slots_[slot].as();
+  form.scales = slot_scales_[slot].as<float>();
+  form.lows = form.asymmetric != 0 ? slot_lows_[slot].as<float>() : nullptr;
+  form.sums = form.groups != 0 ? slot_sums_[slot].as() : nullptr;
+  form.tokens = static_cast<int32_t>(tokens);
+  form.split = splits(tokens) ? 1 : 0;
+  const LaunchShape shape = {static_cast<unsigned>(tokens), 1, kFormThreads, 0};
+  if (form.per_tensor != 0 && form.quantizer != Quantizer::none) {
+    form.ranges_out = ranges_.as<float>();
+    if (auto r = device_.launch(form_, shape, &form); !r) return r;
+    form.ranges_out = nullptr;
+    form.ranges = ranges_.as<float>();
+  }
+  return device_.launch(form_, shape, &form);
+}
+
+Result<void> Products::make_narrow_form(const Product& a, int64_t tokens) const {
+  FormArguments form = {};
+  form.type = FormType::f16;
+  form.x = narrow_.as<float>();
+  form.columns = form.count = a.arguments.part.columns;
+  form.stride = padded(form.count);
+  form.out = narrow_form_.as();
+  form.tokens = static_cast<int32_t>(tokens);
+  form.split = splits(tokens) ? 1 : 0;
+  return device_.launch(form_, {static_cast<unsigned>(tokens), 1, kFormThreads, 0}, &form);
+}
+
+void Products::place_form(size_t slot, const FormArguments& form, MatmulArguments* a) const {
+  a->x = slots_[slot].as();
+  a->x_stride = form.stride;
+  a->x_scales = slot_scales_[slot].as<float>();
+  a->x_sums = slot_sums_[slot].as();
+  a->x_lows = a->row_sums != nullptr ? slot_lows_[slot].as<float>() : nullptr;
+}
+
+Result<void> Products::multiply(const Product& p, float* y, int64_t y_stride, bool add,
+                                int64_t tokens) const {
+  MatmulArguments a = p.arguments;
+  a.y = y;
+  a.y_stride = y_stride;
+  a.add = add ? 1 : 0;
+  a.tokens = static_cast<int32_t>(tokens);
+  a.split = !p.integer && splits(tokens) ? 1 : 0;
+  a.partial = partial_.as<float>();
+  a.tickets = tickets_.as<uint32_t>();
+  const auto rows = static_cast<unsigned>(a.part.rows), tiles = (rows + 15) / 16;
+  if (p.plain)
+    return device_.launch(p.few, {(rows + 7) / 8, static_cast<unsigned>(tokens), 256, 0}, &a);
+  // Split activations of more tokens than kSplitTokens leave decoding no room.
+  if (tokens > kSomeTokens || (a.split != 0 && tokens > kSplitTokens)) {
+    const auto blocks = static_cast<unsigned>((tokens + kPrefillTokens - 1) / kPrefillTokens);
+    return device_.launch(p.many,
+                          {(rows + kPrefillRows - 1) / kPrefillRows, blocks, 32 * kPrefillWarps,
+                           prefill_shared(p, a.split != 0)},
+                          &a);
+  }
+  // Two blocks for every multiprocessor, as long as a warp keeps two steps.
+  const int64_t steps = (a.part.runs + 1) / 2, wanted = 2 * device_.multiprocessors();
+  const int64_t splits = std::clamp<int64_t>(
+      std::min((wanted + tiles - 1) / tiles, steps / (2 * kDecodeWarps)), 1, kMaxSplits);
+  const LaunchShape shape = {tiles, static_cast<unsigned>(splits), 32 * kDecodeWarps,
+                             decode_shared(p, tokens, a.split != 0)};
+  return device_.launch(tokens <= kFewTokens ? p.few : p.some, shape, &a);
+}
+
+Result<void> Products::run(const Readers& readers, const DeviceActivation& activation,
+                           int64_t tokens, std::span<float* const> y, bool add) const {
+  for (size_t i = 0; i < readers.forms.size(); i++)
+    if (auto r = make_form(readers.forms[i], activation, i, tokens); !r) return r;
+  for (size_t l = 0; l < readers.layers.size(); l++) {
+    bool onto = add;
+    const int64_t stride = readers.layers[l][0].arguments.part.rows;
+    for (Product p : readers.layers[l]) {
+      MatmulArguments& a = p.arguments;
+      if (p.narrow == 1) {
+        if (auto r = make_narrow_form(p, tokens); !r) return r;
+        a.x = narrow_form_.as();
+        a.x_stride = padded(a.part.columns);
+      } else {
+        place_form(p.form, readers.forms[p.form], &a);
+      }
+      const bool narrow = p.narrow == 0;
+      if (auto r = narrow ? multiply(p, narrow_.as<float>(), a.part.rows, false, tokens)
+                          : multiply(p, y[l], stride, onto, tokens);
+          !r)
+        return r;
+      if (!narrow) onto = true;
+    }
+  }
+  return {};
+}
+
+}  // namespace sqf

@@ -1,0 +1,188 @@
+// Every composition of a layer on the GPU's kernels, against the equation in the specification. The
+// driver is the emulator that SQF_LIBCUDA names, or a real one.
+#include <gtest/gtest.h>
+
+#include "cuda/product.hpp"
+#include "tests/runtime/compositions.hpp"
+#include "tests/runtime/multiply_reference.hpp"
+
+namespace sqf {
+namespace {
+
+Device& gpu() {
+  static const auto device = Device::open();
+  if (!device) {
+    ADD_FAILURE() << device.error().message;
+    std::abort();
+  }
+  return **device;
+}
+
+/// y [tokens][rows] of the layer.
+Result<std::vector<float>> product(const OpenedLayer& o, const std::vector<float>& x, bool exact) {
+  const Device& device = gpu();
+  const int64_t tokens = static_cast<int64_t>(x.size()) / o.linear.columns;
+  auto weights = DeviceWeights::upload(device, o.file);
+  if (!weights) return weights.error();
+  Products products(device, &*weights, tokens, exact);
+  const Linear* const layers[] = {&o.linear};
+  auto readers = products.prepare(layers);
+  if (!readers) return readers.error();
+  if (auto r = products.allocate(); !r) return r.error();
+  std::vector<float> y(static_cast<size_t>(tokens * o.linear.rows));
+  auto on_device = device.allocate(x.size() * 4, "x");
+  auto result = device.allocate(y.size() * 4, "y");
+  if (!on_device || !result) return on_device ? result.error() : on_device.error();
+  if (auto r = device.copy_to_device(on_device->as(), x.data(), x.size() * 4); !r) return r.error();
+  float* const to = result->as<float>();
+  const DeviceActivation activation = {FormSource::plain, on_device->as<float>(), nullptr, 0};
+  if (auto r = products.run(*readers, activation, tokens, std::span(&to, 1), false); !r)
+    return r.error();
+  if (auto r = device.copy_to_host(y.data(), to, y.size() * 4); !r) return r.error();
+  if (auto r = device.wait(); !r) return r.error();
+  return y;
+}
+
+/// An activation and a level are rounded to f16, a low-rank pair's narrow activation as well; split
+/// ones twice, which leaves a level. The rest is f32, as many roundings as a sum goes through.
+double bound_of(const Linear& linear, double magnitude, bool split) {
+  const auto groups = static_cast<double>(linear.columns / 16 + 1);
+  const bool table = std::any_of(linear.parts.begin(), linear.parts.end(), [](const auto& part) {
+    return part.weight.encoding.grid == Grid::levels;
+  });
+  const double halves = split ? 2 * 0x1p-22 + (table ? 0x1p-11 : 0) : 3 * 0x1p-11;
+  return (halves + (4 * groups + 64) * 0x1p-24) * magnitude + 1e-6;
+}
+
+void check(const Composition& c, int64_t rows, int64_t columns, int64_t tokens,
+           const std::string& what) {
+  const OpenedLayer o(c, rows, columns);
+  ASSERT_EQ(o.linear.rows, rows);
+  const auto x = random_tokens(tokens, columns, static_cast<uint32_t>(tokens));
+  const auto want = multiply_reference(o.file, o.file.tensor(0), x, true);
+  for (bool exact : {false, true}) {
+    const auto y = product(o, x, exact);
+    ASSERT_TRUE(y) << what << ", " << c.name << ": " << y.error().message;
+    for (size_t i = 0; i < y->size(); i++)
+      ASSERT_NEAR((*y)[i], want.y[i], bound_of(o.linear, want.magnitude[i], exact || tokens <= 4))
+          << what << ", " << c.name << ", " << rows << "x" << columns << ", tokens " << tokens
+          << (exact ? ", exact" : "") << ", at " << i;
+  }
+}
+
+TEST(CudaProducts, EveryQuantizerInEveryComposition) {
+  const auto quantizers = every_quantizer();
+  for (size_t q = 0; q < quantizers.size(); q++)
+    for (const Composition& c : every_composition(quantizers[q])) {
+      check(c, 21, 100, static_cast<int64_t>(1 + q % 3), "quantizer " + std::to_string(q));
+      if (HasFatalFailure()) return;
+    }
+}
+
+/// Every width with every zero kind, scale type and way of grouping that goes with it.
+TEST(CudaProducts, EveryEncoding) {
+  const auto all = column_set(ColumnKind::all), eight = integers(8, false);
+  size_t turn = 0;
+  for (int bits = 1; bits <= 8; bits++)
+    for (uint32_t group : {0u, 32u, 128u})
+      for (Element scale :
+           {Element::f32, Element::f16, Element::bf16, Element::u8, Element::e8m0, Element::e4m3})
+        for (ZeroKind zero :
+             {ZeroKind::constant, ZeroKind::u4, ZeroKind::u8, ZeroKind::minimum_f16}) {
+          if (zero == ZeroKind::u4 && bits > 4) continue;
+          // Every pair of two axes is met; all of them together take minutes.
+          if (turn++ % 7 != 0) continue;
+          const EncodingRecord e = affine_encoding(bits, group, scale, turn % 2 != 0, zero);
+          check({describe(e), {turn % 3 == 0 ? eight : all}, {{e}}}, 33, 200,
+                std::array<int64_t, 4>{1, 7, 12, 40}[turn % 4], "encoding");
+          if (HasFatalFailure()) return;
+        }
+}
+
+TEST(CudaProducts, OtherGrids) {
+  const auto all = column_set(ColumnKind::all);
+  std::vector<EncodingRecord> encodings = {real_encoding(Element::f16),
+                                           real_encoding(Element::bf16),
+                                           real_encoding(Element::f32), ternary()};
+  const std::array<float, 16> nf4 = {-1.0f,   -0.6962f, -0.5251f, -0.3949f, -0.2844f, -0.1848f,
+                                     -0.091f, 0.0f,     0.0796f,  0.1609f,  0.2461f,  0.3379f,
+                                     0.4407f, 0.5626f,  0.723f,   1.0f};
+  for (size_t count : {2u, 4u, 7u, 16u})
+    encodings.push_back(levels_encoding(std::span(nf4).last(count), 64, Element::f16, false));
+  encodings.push_back(levels_encoding(std::span(nf4).first(5), 60, Element::f32, true));
+  for (const OcpFormat& f : kOcpFormats) {
+    if (f.exponent_bits == 5) continue;  // codes are random here, and those of infinity no numbers
+    encodings.push_back(minifloat_encoding(f.exponent_bits, f.mantissa_bits, MinifloatKind::ocp, 32,
+                                           Element::u8, true));
+  }
+  for (auto [e, m] : {std::pair{1, 6}, {3, 0}, {5, 2}, {6, 1}, {7, 0}, {4, 3}})
+    encodings.push_back(
+        minifloat_encoding(e, m, MinifloatKind::saturating, 0, Element::f32, false));
+  for (const EncodingRecord& e : encodings)
+    for (int64_t tokens : {1, 9, 70}) {
+      check({describe(e), {all}, {{e}}}, 40, 136, tokens, "grid");
+      if (HasFatalFailure()) return;
+    }
+}
+
+/// A row that stands alone is stored without its tile.
+TEST(CudaProducts, MatricesOfOneRow) {
+  const auto all = column_set(ColumnKind::all);
+  for (Element type : {Element::f16, Element::bf16, Element::f32})
+    for (int64_t columns : {1, 77, 640}) {
+      const EncodingRecord e = real_encoding(type);
+      check({describe(e), {all}, {{e}}, SmoothState::none, Element::i8, 1}, 1, columns, 3, "row");
+      if (HasFatalFailure()) return;
+    }
+}
+
+TEST(CudaProducts, RaggedShapesAndTokens) {
+  for (const ColumnSetRecord& q : {column_set(ColumnKind::all), integers(8, true)}) {
+    const auto compositions = every_composition(q);
+    for (size_t i = 0; i < compositions.size(); i++)
+      for (auto [rows, columns] : {std::pair{17, 17}, {18, 33}, {130, 64}, {48, 333}}) {
+        const auto tokens = static_cast<int64_t>((i * 13 + static_cast<size_t>(columns)) % 33 + 1);
+        check(compositions[i], rows, columns, tokens, "ragged");
+        if (HasFatalFailure()) return;
+      }
+  }
+}
+
+/// With scales of 1, y is the accumulator of the kernel: the CPU's, to the bit.
+TEST(CudaProducts, IntegerProductsAreExact) {
+  for (int bits = 2; bits <= 8; bits++)
+    for (bool asymmetric : {false, true})
+      for (ZeroKind zero : {ZeroKind::u8, ZeroKind::constant}) {
+        ColumnSetRecord q = integers(bits, asymmetric);
+        q.is_static = 1;
+        q.scale = 1;
+        q.low = asymmetric ? -130 : 0;
+        const EncodingRecord e = affine_encoding(bits, 0, Element::f32, false, zero);
+        const Composition c{"integers", {q}, {{e, 0, false, bits % 2 == 0, true}}};
+        const OpenedLayer o(c, 37, 100);
+        const int64_t tokens = bits % 2 == 0 ? 17 : 5;
+        std::vector<float> x(static_cast<size_t>(tokens * 100));
+        std::mt19937 random(3);
+        for (float& v : x) v = static_cast<float>(static_cast<int>(random() % 801) - 400) / 2;
+        const auto want = multiply_reference(o.file, o.file.tensor(0), x, true);
+        const auto y = product(o, x, false);
+        ASSERT_TRUE(y) << y.error().message;
+        for (size_t i = 0; i < y->size(); i++) ASSERT_EQ((*y)[i], want.y[i]) << bits << " at " << i;
+      }
+}
+
+/// So long that warps, windows of scales and blocks share the columns.
+TEST(CudaProducts, LongRows) {
+  const auto all = column_set(ColumnKind::all);
+  for (const EncodingRecord& e :
+       {affine_encoding(4, 32, Element::u8, true, ZeroKind::u4),
+        affine_encoding(8, 64, Element::f16, false, ZeroKind::minimum_f16),
+        affine_encoding(3, 128, Element::f32, false, ZeroKind::u8), real_encoding(Element::f16)})
+    for (int64_t tokens : {1, 11}) {
+      check({describe(e), {all}, {{e}}}, 35, 10016, tokens, "long");
+      if (HasFatalFailure()) return;
+    }
+}
+
+}  // namespace
+}  // namespace sqf
