@@ -53,7 +53,7 @@ Result<std::unique_ptr<Device>> Device::open() {
   int count = 0;
   if (const CUresult r = d.device_get_count(&count); r != CUDA_SUCCESS)
     return cuda_error(d, r, "counting GPUs");
-  if (count == 0) return unsupported("the CUDA driver has no GPU");
+  if (count == 0) return unsupported("the CUDA driver finds no GPU");
   std::array<char, 256> name = {};
   if (const CUresult r = d.device_get(&device->device_, 0); r != CUDA_SUCCESS)
     return cuda_error(d, r, "opening the GPU");

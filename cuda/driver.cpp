@@ -83,8 +83,10 @@ Result<Driver> load_driver() {
   if (driver.driver_get_version(&version) == CUDA_SUCCESS && version < kOldestDriver)
     return unsupported("the CUDA driver is of " + version_text(version) +
                        "; 12.0 or newer is needed");
-  if (const CUresult r = driver.init(0); r != CUDA_SUCCESS)
-    return unsupported(cuda_error(driver, r, "the CUDA driver does not start").message);
+  const CUresult started = driver.init(0);
+  if (started == CUDA_ERROR_NO_DEVICE) return unsupported("the CUDA driver finds no GPU");
+  if (started != CUDA_SUCCESS)
+    return unsupported(cuda_error(driver, started, "the CUDA driver does not start").message);
   return driver;
 }
 

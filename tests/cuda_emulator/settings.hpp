@@ -4,13 +4,14 @@
 // A word it does not know, or a value out of range, is a mistake: cuInit fails and says so.
 //
 //   capability=8.0 memory=40G driver=13000 devices=1 sms=108
-//   fail_alloc=N    the N-th allocation of device memory is refused        (each counted from 1 at
-//   cuInit) fail_launch=N   the N-th launch is refused: out of resources illegal=N       the N-th
-//   launch ends with an illegal address init=CODE       cuInit returns it seed=S          blocks,
-//   warps and time slices in another order; 0: in order threads=N       blocks at a time
+//   fail_alloc=N    the N-th allocation of device memory is refused
+//   fail_launch=N   the N-th launch is refused: out of resources
+//   illegal=N       the N-th launch ends with an illegal address; each counted from 1 at cuInit
+//   init=CODE       cuInit returns it
+//   seed=S          blocks, warps and time slices in another order; 0: in order
+//   threads=N       blocks at a time
 //   limit=N         operations of a block after which it is said not to end (a launch timeout)
-//   errors=late     what goes wrong in a kernel shows at the next call that waits, not at the
-//   launch
+//   errors=late     what goes wrong in a kernel shows at the next call that waits, not at once
 
 #include <cstdint>
 #include <string>
