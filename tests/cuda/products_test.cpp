@@ -9,13 +9,17 @@
 namespace sqf {
 namespace {
 
+/// Open until the process ends: the driver may be gone before a static object is.
 Device& gpu() {
-  static const auto device = Device::open();
-  if (!device) {
-    ADD_FAILURE() << device.error().message;
-    std::abort();
-  }
-  return **device;
+  static Device* const device = [] {
+    auto opened = Device::open();
+    if (!opened) {
+      ADD_FAILURE() << opened.error().message;
+      std::abort();
+    }
+    return opened->release();
+  }();
+  return *device;
 }
 
 /// y [tokens][rows] of the layer.
