@@ -56,17 +56,17 @@ has_nvcc() {
   done
   return 1
 }
-# The kernels are compiled, and interpreted by the tests; no GPU is needed.
+# The kernels are compiled, for one architecture, and their PTX is interpreted by the tests; no GPU is needed.
 cuda=(-DSQF_CUDA=OFF)
 if [ $with_cuda -eq 1 ]; then
   step "nvcc"
-  cuda=(-DSQF_CUDA=ON -DSQF_NVCC=)
+  cuda=(-DSQF_CUDA=ON -DSQF_CUDA_ARCHS=80 -DSQF_NVCC=)
   if ! has_nvcc; then
     if ! $venv/bin/python -m pip install -q 'nvidia-cuda-nvcc>=13' nvidia-nvvm nvidia-cuda-crt nvidia-cuda-runtime; then
       echo "no nvcc, and none from PyPI: --no-cuda leaves the CUDA kernels and their tests out" >&2
       exit 3
     fi
-    cuda=(-DSQF_CUDA=ON "-DSQF_NVCC=$PWD/$venv")
+    cuda=(-DSQF_CUDA=ON -DSQF_CUDA_ARCHS=80 "-DSQF_NVCC=$PWD/$venv")
   fi
 fi
 
