@@ -110,7 +110,7 @@ if(SQF_CUDA STREQUAL AUTO OR SQF_CUDA)
   else()
     message(FATAL_ERROR "No usable nvcc of ${SQF_NVCC_OLDEST} or newer for SQF_CUDA=${SQF_CUDA}.${reasons}\n"
       "Install a CUDA toolkit, or in a Python environment\n"
-      "  python3 -m pip install nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt nvidia-cuda-runtime\n"
+      "  python3 -m pip install nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt nvidia-cuda-runtime nvidia-cuda-cccl\n"
       "and name it: -DSQF_NVCC=<path of nvcc, of the toolkit or of the environment>. Or -DSQF_CUDA=OFF.")
   endif()
 endif()

@@ -62,7 +62,7 @@ if [ $with_cuda -eq 1 ]; then
   step "nvcc"
   cuda=(-DSQF_CUDA=ON -DSQF_CUDA_ARCHS=80 -DSQF_NVCC=)
   if ! has_nvcc; then
-    if ! $venv/bin/python -m pip install -q 'nvidia-cuda-nvcc>=13' nvidia-nvvm nvidia-cuda-crt nvidia-cuda-runtime; then
+    if ! $venv/bin/python -m pip install -q 'nvidia-cuda-nvcc>=13' nvidia-nvvm nvidia-cuda-crt nvidia-cuda-runtime nvidia-cuda-cccl; then
       echo "no nvcc, and none from PyPI: --no-cuda leaves the CUDA kernels and their tests out" >&2
       exit 3
     fi
