@@ -69,7 +69,8 @@ Result<std::unique_ptr<Device>> Device::open() {
     if (!value) return value.error();
     values[i] = *value;
   }
-  if (values[0] * 10 + values[1] < kOldestCapability)
+  device->capability_ = values[0] * 10 + values[1];
+  if (device->capability_ < kOldestCapability)
     return unsupported(device->name_ + " has compute capability " + std::to_string(values[0]) +
                        "." + std::to_string(values[1]) + "; 8.0 or newer is needed");
   device->multiprocessors_ = values[2];

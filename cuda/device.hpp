@@ -71,6 +71,7 @@ class Device {
   Device& operator=(const Device&) = delete;
 
   const std::string& name() const { return name_; }
+  int capability() const { return capability_; }  ///< of 8.6: 86
   int multiprocessors() const { return multiprocessors_; }
   int shared_limit() const { return shared_limit_; }  ///< bytes a block can have
   Result<size_t> free_memory() const;
@@ -109,7 +110,7 @@ class Device {
   CUcontext context_ = nullptr;
   CUstream stream_ = nullptr;
   std::string name_;
-  int multiprocessors_ = 0, shared_limit_ = 0;
+  int capability_ = 0, multiprocessors_ = 0, shared_limit_ = 0;
   std::vector<CUmodule> modules_;
   mutable std::map<std::string, CUfunction> kernels_;
 };

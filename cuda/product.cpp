@@ -305,10 +305,10 @@ Result<void> Products::multiply(const Product& p, float* y, int64_t y_stride, bo
                            prefill_shared(p, a.split != 0)},
                           &a);
   }
-  // Two blocks for every multiprocessor, as long as a warp keeps two steps.
+  // Two blocks for every multiprocessor, as long as a warp keeps four steps.
   const int64_t steps = (a.part.runs + 1) / 2, wanted = 2 * device_.multiprocessors();
   const int64_t splits = std::clamp<int64_t>(
-      std::min((wanted + tiles - 1) / tiles, steps / (2 * kDecodeWarps)), 1, kMaxSplits);
+      std::min((wanted + tiles - 1) / tiles, steps / (4 * kDecodeWarps)), 1, kMaxSplits);
   const LaunchShape shape = {tiles, static_cast<unsigned>(splits), 32 * kDecodeWarps,
                              decode_shared(p, tokens, a.split != 0)};
   return device_.launch(tokens <= kFewTokens ? p.few : p.some, shape, &a);

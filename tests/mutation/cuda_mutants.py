@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Breaks the CUDA kernels on purpose, one mistake at a time, and expects the kernels' tests to tell.
+
+usage: cuda_mutants.py SOURCE BUILD NVCC EMULATOR
+Kernels with a mistake are compiled to PTX alone, which is what the emulator reads, and linked with the tests as they are
+built in BUILD (with Ninja). A mutant is found when its tests fail; one that passes, or does not compile, is an error here.
+"""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+FEW = "CudaProducts.RaggedShapesAndTokens:CudaProducts.LongRows"
+ALL = "CudaProducts.*:CudaModel.*"
+# What is wrong, the file, what stood there, what stands there now, the tests that are run.
+MUTANTS = [
+    ("wrong nibble", "tile.cuh", "{w & 0x0f0f0f0fu, w >> 4 & 0x0f0f0f0fu}", "{w >> 4 & 0x0f0f0f0fu, w & 0x0f0f0f0fu}", FEW),
+    ("wrong bits of a plane", "tile.cuh", "c.high |= (w >> bits & mask) << to;", "c.high |= (w & mask) << to;",
+     "CudaProducts.EveryEncoding"),
+    ("rows in each other's place", "tile.cuh", "return row ^ (t >= 2 ? 8 : 0);", "return row;", FEW),
+    ("copies are not waited for", "decode.cu", "wait_copies<Stages - 2>();", "wait_copies<Stages - 1>();", FEW),
+    ("a missing barrier", "prefill.cu", "wait_copies<kStages - 2>();\n      __syncthreads();",
+     "wait_copies<kStages - 2>();", FEW),
+    ("one row too many", "decode.cu", "else if (row < rows)", "else if (row <= rows)", FEW),
+    ("one row too many in a block", "prefill.cu", "if (row >= a.part.rows || token >= a.tokens) continue;",
+     "if (row > a.part.rows || token >= a.tokens) continue;", FEW),
+    ("copies behind the tile", "prefill.cu", "piece * 16 < left && first_tile + tile < tiles", "first_tile + tile < tiles", FEW),
+    ("the last group is left out", "decode.cu", "if (pending) finish(group - window_first);", "", FEW),
+    ("blocks that share a tile are not waited for", "decode.cu", "== gridDim.y - 1", "== 0", "CudaProducts.LongRows"),
+    ("the zero of another row", "decode.cu", "window->zeros[slot * 16 + lane.g + 8]", "window->zeros[slot * 16 + lane.g]", FEW),
+    ("activations in their own order", "forms.cu", "j == 1 ? 2 : j == 2 ? 1 : j", "j", FEW),
+    ("one position too few", "attention.cu", "*a.position + token + 1;", "*a.position + token;", "CudaModel.LogitsOfTheCpu"),
+    ("keys one position late", "attention.cu", "const int position = *a.position + token;",
+     "const int position = *a.position + token + 1;", "CudaModel.LogitsOfTheCpu"),
+    ("an edge of the division", "plain.cu", "for (int d = 0; d < place / 4; d++) byte /= radix;",
+     "for (int d = 1; d < place / 4; d++) byte /= radix;", "CudaProducts.OtherGrids"),
+]
+
+
+def run(command, **options):
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+
+
+class Mutation:
+    def __init__(self, source, build, nvcc, emulator, folder):
+        self.source, self.build, self.nvcc, self.emulator, self.folder = source, build, nvcc, emulator, folder
+        commands = run(["ninja", "-C", build, "-t", "commands", "cuda_test"]).stdout.splitlines()
+        self.link = next(c for c in commands if "-o tests/cuda/cuda_test " in c).split(" && cd ")[0]
+        self.kernels = build / "cuda/sqf_cuda_kernels.dir"
+
+    def compiled(self, file, before, after):
+        """A library of the kernels with the mistake in it."""
+        headers = self.folder / "cuda/kernels"
+        shutil.rmtree(headers, ignore_errors=True)
+        shutil.copytree(self.source / "cuda/kernels", headers)
+        text = (headers / file).read_text()
+        if text.count(before) != 1:
+            raise SystemExit(f"{file} has {text.count(before)} times: {before}")
+        (headers / file).write_text(text.replace(before, after))
+        images = self.folder / "images"
+        shutil.rmtree(images, ignore_errors=True)
+        images.mkdir()
+        for fatbin in self.kernels.glob("*.fatbin"):
+            shutil.copy(fatbin, images)
+        changed = [file] if file.endswith(".cu") else ["decode.cu", "prefill.cu"]
+        for name in changed:
+            done = run([self.nvcc, "-std=c++20", "--allow-unsupported-compiler", "--no-compress", "-I", self.folder,
+                        "-gencode", "arch=compute_80,code=compute_80", "--fatbin", "-o",
+                        images / (pathlib.Path(name).stem + ".fatbin"), headers / name])
+            if done.returncode:
+                raise SystemExit(f"{name} does not compile:\n{done.stdout}")
+        library = self.folder / "libmutant.a"
+        shutil.copy(self.build / "cuda/libsqf_cuda_kernels.a", library)
+        members = run(["ar", "t", library]).stdout.split()
+        old = next(m for m in members if ".S." in m)
+        subprocess.run(["cc", "-c", "-I", images, self.kernels / "fatbins.S", "-o", self.folder / old], check=True)
+        subprocess.run(["ar", "r", library, self.folder / old], check=True, stderr=subprocess.DEVNULL)
+        return library
+
+    def is_found(self, file, before, after, tests):
+        library = self.compiled(file, before, after)
+        program = self.folder / "mutant"
+        link = self.link.replace("-o tests/cuda/cuda_test ", f"-o {program} ")
+        link = re.sub(r"\S*libsqf_cuda_kernels\.a", str(library), link)
+        subprocess.run(link, shell=True, cwd=self.build, check=True)
+        environment = os.environ | {"SQF_LIBCUDA": str(self.emulator), "SQF_EMULATOR": "threads=2"}
+        try:
+            done = run([program, f"--gtest_filter={tests}", "--gtest_fail_fast"], env=environment, timeout=300)
+        except subprocess.TimeoutExpired:
+            return True
+        return done.returncode != 0
+
+
+def main():
+    source, build, nvcc, emulator = (pathlib.Path(a).absolute() for a in sys.argv[1:5])
+    with tempfile.TemporaryDirectory() as folder:
+        mutation = Mutation(source, build, nvcc, emulator, pathlib.Path(folder))
+        missed = 0
+        right = "return row ^ (t >= 2 ? 8 : 0);"
+        if mutation.is_found("tile.cuh", right, right, f"{ALL}:-CudaProducts.EveryQ*:CudaModel.GreedyTokensOfTheCpu"):
+            raise SystemExit("kernels without a mistake fail")
+        for what, file, before, after, tests in MUTANTS:
+            found = mutation.is_found(file, before, after, tests)
+            missed += not found
+            print(f"{'found ' if found else 'MISSED'} {file}: {what}", flush=True)
+    print(f"{len(MUTANTS) - missed} of {len(MUTANTS)} mistakes are found")
+    return missed != 0
+
+
+sys.exit(main())
