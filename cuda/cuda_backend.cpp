@@ -79,7 +79,7 @@ struct CudaBackend final : Backend {
   Result<void> load();
   Result<void> load_layer(const LayerWeights& from, DeviceLayer* to);
   Result<void> allocate();
-  Result<void> send(std::span<const int32_t> tokens, int64_t first);
+  void place(std::span<const int32_t> tokens, int64_t first);
   Result<void> embed_tokens(std::span<const int32_t> tokens);
   Result<void> run_layer(const DeviceLayer& layer, int64_t index, int64_t tokens);
   Result<void> attention(const DeviceLayer& layer, int64_t index, int64_t tokens);
@@ -186,12 +186,11 @@ Result<void> CudaBackend::allocate() {
   return products->allocate();
 }
 
-/// Tokens and their place to where kernels look for them.
-Result<void> CudaBackend::send(std::span<const int32_t> tokens, int64_t first) {
+/// Tokens and their place to where the next copy takes them from.
+void CudaBackend::place(std::span<const int32_t> tokens, int64_t first) {
   auto* to = host_exchange.as<Exchange>();
   to->position = static_cast<int32_t>(first);
   std::copy(tokens.begin(), tokens.end(), to->tokens);
-  return {};
 }
 
 Result<void> CudaBackend::embed_tokens(std::span<const int32_t> tokens) {
@@ -314,7 +313,7 @@ Result<void> CudaBackend::forward(std::span<const int32_t> tokens, int64_t first
     const auto part = tokens.subspan(static_cast<size_t>(done),
                                      static_cast<size_t>(std::min(batch, count - done)));
     const auto size = static_cast<int64_t>(part.size());
-    if (auto r = send(part, first + done); !r) return r;
+    place(part, first + done);
     for (int64_t t = 0; composed.composed && t < size; t++) {
       const auto row = static_cast<uint64_t>(part[static_cast<size_t>(t)]);
       float* to = host_rows.as<float>() + t * d.hidden_size;
@@ -342,13 +341,14 @@ Result<DeviceMemoryPlan> plan_device_memory(const ModelFile& file, const EngineO
   const int64_t context = std::min(std::max<int64_t>(options.context, 1), d->context_length);
   plan.cache = static_cast<uint64_t>(4 * d->layers * d->kv_heads * context * d->head_dim);
   const int64_t batch = batch_of(*d, options);
-  // Forms take at most what the f32 activations beside them take.
+  // An estimate: the forms of activations take about what these take in f32.
   plan.activations = static_cast<uint64_t>(8 * batch * activation_floats(*d) +
                                            4 * std::min(batch, kLogitsBatch) * d->vocab_size);
   return plan;
 }
 
-Result<Engine> make_cuda_engine(const ModelFile& file, const EngineOptions& options) {
+Result<Engine> make_cuda_engine(const ModelFile& file, const EngineOptions& options,
+                                const std::function<void()>& loading) {
   auto d = description_from_json(file.head().meta["model"]);
   if (!d) return d.error();
   if (d->head_dim % kHeadDimStep != 0 || d->head_dim > kMaxHeadDim)
@@ -366,6 +366,7 @@ Result<Engine> make_cuda_engine(const ModelFile& file, const EngineOptions& opti
                     std::to_string(plan->weights) + ", cache " + std::to_string(plan->cache) +
                     "): " + std::to_string(plan->total() - *free) +
                     " are missing. A shorter context (-c) takes less");
+  if (loading) loading();
   auto backend = std::make_unique<CudaBackend>(file, std::move(*d), options);
   backend->options.context =
       std::min(std::max<int64_t>(options.context, 1), backend->d.context_length);
@@ -373,12 +374,6 @@ Result<Engine> make_cuda_engine(const ModelFile& file, const EngineOptions& opti
   backend->device = std::move(*device);
   if (auto r = backend->load(); !r) return r.error();
   return Engine(std::move(backend));
-}
-
-Result<std::string> cuda_device_name() {
-  auto device = Device::open();
-  if (!device) return device.error();
-  return (*device)->name();
 }
 
 }  // namespace sqf

@@ -234,14 +234,6 @@ Result<void> Products::allocate() {
   return {};
 }
 
-size_t Products::bytes() const {
-  size_t sum =
-      ranges_.size() + narrow_.size() + narrow_form_.size() + partial_.size() + tickets_.size();
-  for (const auto* list : {&slots_, &slot_scales_, &slot_lows_, &slot_sums_})
-    for (const DeviceMemory& memory : *list) sum += memory.size();
-  return sum;
-}
-
 Result<void> Products::make_form(FormArguments form, const DeviceActivation& activation,
                                  size_t slot, int64_t tokens) const {
   form.source = activation.source;

@@ -47,7 +47,6 @@ class Products {
   Result<Readers> prepare(std::span<const Linear* const> layers);
   /// After the last prepare(): takes the memory. Errors: io, with the bytes.
   Result<void> allocate();
-  size_t bytes() const;  ///< of that memory
 
   /// y[i] [tokens][rows of layer i] = or, with `add`, += layer i times the activation.
   Result<void> run(const Readers& readers, const DeviceActivation& activation, int64_t tokens,
