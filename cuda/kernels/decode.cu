@@ -125,7 +125,8 @@ struct Decoder {
   using C = typename Sum<Integer>::Type;
   static constexpr bool kReal = Width == 16;
   static constexpr int kBytes = Integer ? 1 : 2;  // of an activation
-  static constexpr int kPieces = kStepColumns * kBytes / 16, kTokensAtOnce = 32 / kPieces;
+  // A warp's lanes copy, from the lowest bits on: a run's pieces, some tokens, two runs.
+  static constexpr int kOfRun = kRunColumns * kBytes / 16, kTokensAtOnce = 16 / kOfRun;
 
   const MatmulArguments& a;
   Lane lane;
@@ -196,7 +197,7 @@ struct Decoder {
     const uint8_t* from = activations;
     to += activation_place;
 #pragma unroll 1
-    for (int token = lane.lane / kPieces; token < x_rows; token += kTokensAtOnce) {
+    for (int token = lane.lane / kOfRun % kTokensAtOnce; token < x_rows; token += kTokensAtOnce) {
       copy_16(to, from, true);
       from += kTokensAtOnce * a.x_stride * kBytes;
       to += kTokensAtOnce * kRunColumns * kBytes;
@@ -208,12 +209,14 @@ struct Decoder {
   __device__ void begin(int first) {
     fetched = first;
     filling = 0;
-    const int piece = lane.lane % kPieces, token = lane.lane / kPieces;
-    activations = static_cast<const uint8_t*>(a.x) +
-                  (token * a.x_stride + static_cast<int64_t>(first) * kStepColumns) * kBytes +
-                  piece * 16;
-    activation_place =
-        ((piece / (kPieces / 2) * x_rows + token) * (kPieces / 2) + piece % (kPieces / 2)) * 16;
+    const int piece = lane.lane % kOfRun, token = lane.lane / kOfRun % kTokensAtOnce;
+    const int run = lane.lane / 16;
+    activations =
+        static_cast<const uint8_t*>(a.x) +
+        (token * a.x_stride + static_cast<int64_t>(first) * kStepColumns + run * kRunColumns) *
+            kBytes +
+        piece * 16;
+    activation_place = ((run * x_rows + token) * kOfRun + piece) * 16;
     if constexpr (Width != 0) {
       const int64_t at = static_cast<int64_t>(first) * 128 * Width;
       weights = a.part.planes[0] + tile * a.part.tile_bytes[0] + at + lane.lane * 16;

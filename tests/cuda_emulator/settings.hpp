@@ -3,7 +3,7 @@
 // What kind of device the emulator plays, from SQF_EMULATOR: words "key=value" with blanks between.
 // A word it does not know, or a value out of range, is a mistake: cuInit fails and says so.
 //
-//   capability=8.0 memory=40G driver=13000 devices=1 sms=108
+//   capability=8.0 memory=40G driver=13080 devices=1 sms=108
 //   fail_alloc=N    the N-th allocation of device memory is refused
 //   fail_launch=N   the N-th launch is refused: out of resources
 //   illegal=N       the N-th launch ends with an illegal address; each counted from 1 at cuInit
@@ -21,7 +21,7 @@ namespace sqf {
 struct Settings {
   int capability = 80;
   uint64_t memory = uint64_t{40} << 30;
-  int driver = 13000;
+  int driver = 13080;  // takes what any nvcc of 13.x made
   int devices = 1;
   int multiprocessors = 108;
   int64_t fail_alloc = 0, fail_launch = 0, illegal = 0;
