@@ -61,9 +61,9 @@ struct DevicePart {
 /// y [tokens][y_stride] = or += the part times x.
 struct MatmulArguments {
   DevicePart part;
-  const void* x;          ///< [tokens][x_stride] f16 (forms.cu says in which order), s8 or f32
-  int32_t split;          ///< f16: x has as many rows again, of what the first have lost by rounding
-  int64_t x_stride;       ///< elements
+  const void* x;     ///< [tokens][x_stride] f16 (forms.cu says in which order), s8 or f32
+  int32_t split;     ///< f16: x has as many rows again, of what the first have lost by rounding
+  int64_t x_stride;  ///< elements
   const float* x_scales;  ///< [tokens]; s8 only
   const void* x_sums;     ///< [tokens][groups] f32 of f16, i32 of s8; null where nothing needs it
   const float* x_lows;    ///< [tokens] what a zero stands for; s8, asymmetric: else null
@@ -102,11 +102,11 @@ struct FormArguments {
   const float* ranges;  ///< [tokens][2]: of the whole tensor then; null: of the token itself
   float* ranges_out;    ///< [tokens][2]: only these are made; null: the form
   void* out;            ///< [tokens][stride], zeros behind count
-  int32_t split;        ///< f16: rows [tokens][stride] more, of what the first have lost by rounding
-  int64_t stride;       ///< elements
-  float* scales;        ///< [tokens]; s8
-  float* lows;          ///< [tokens]; s8, asymmetric: what q = 0 stands for
-  void* sums;           ///< [tokens][groups], or null
+  int32_t split;   ///< f16: rows [tokens][stride] more, of what the first have lost by rounding
+  int64_t stride;  ///< elements
+  float* scales;   ///< [tokens]; s8
+  float* lows;     ///< [tokens]; s8, asymmetric: what q = 0 stands for
+  void* sums;      ///< [tokens][groups], or null
   int32_t group, groups;
   int32_t tokens;
 };

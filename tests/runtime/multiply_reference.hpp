@@ -187,7 +187,7 @@ inline void add_low_rank(const ModelFile& file, const TensorRecord& t, const std
 /// x [tokens][columns]. Without `exact`, parts with integer kernels and no quantizer of the file's
 /// take the runtime's 8 bits.
 inline ReferenceProduct multiply_reference(const ModelFile& file, const TensorView& tensor,
-                                  const std::vector<float>& x, bool exact) {
+                                           const std::vector<float>& x, bool exact) {
   const Directory& d = file.head().directory;
   const TensorRecord& t = *tensor.record;
   const InputRecord& input = d.inputs[t.input];
