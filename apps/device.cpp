@@ -12,12 +12,13 @@ namespace {
 #ifdef SQF_HAS_CUDA
 constexpr bool kHasCuda = true;
 
-void say_memory(const ModelFile& file, const EngineOptions& options) {
-  const auto plan = plan_device_memory(file, options);
-  if (!plan) return;
+void say_memory(const Placement& placement) {
   const auto megabytes = [](uint64_t bytes) { return static_cast<double>(bytes) / 1e6; };
-  std::fprintf(stderr, "[GPU memory: %.0f MB weights, %.0f MB cache, about %.0f MB activations]\n",
-               megabytes(plan->weights), megabytes(plan->cache), megabytes(plan->activations));
+  std::fprintf(stderr,
+               "[GPU memory: %.0f MB weights (%lld layers and the head), %.0f MB cache, about %.0f "
+               "MB activations]\n",
+               megabytes(placement.weights), static_cast<long long>(placement.layers),
+               megabytes(placement.cache), megabytes(placement.activations));
 }
 #else
 constexpr bool kHasCuda = false;
@@ -25,8 +26,8 @@ constexpr bool kHasCuda = false;
 
 Result<Engine> on_gpu(const ModelFile& file, const EngineOptions& options, bool quiet) {
 #ifdef SQF_HAS_CUDA
-  return make_cuda_engine(file, options, [&] {
-    if (!quiet) say_memory(file, options);
+  return make_cuda_engine(file, options, [&](const Placement& placement) {
+    if (!quiet) say_memory(placement);
   });
 #else
   (void)file, (void)options, (void)quiet;
@@ -36,22 +37,24 @@ Result<Engine> on_gpu(const ModelFile& file, const EngineOptions& options, bool 
 
 }  // namespace
 
-void declare_device(CLI::App& app, std::string* device) {
-  app.add_option("--device", *device,
+void declare_device(CLI::App& app, DeviceChoice* choice) {
+  app.add_option("--device", choice->device,
                  "where to compute: cpu, cuda, or auto: the GPU where it can take the model")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
+  app.add_option("--gpu-layers", choice->gpu_layers,
+                 "layers on the GPU, the last ones, with the head; the CPU computes the others "
+                 "[all]")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
 }
 
-TextModel::MakeEngine engine_on(const std::string& device, bool quiet) {
-  if (device == "cuda")
-    return [quiet](const ModelFile& file, const EngineOptions& options) -> Result<Engine> {
-      return on_gpu(file, options, quiet);
-    };
-  if (device == "cpu" || !kHasCuda) return Engine::create;
-  return [quiet](const ModelFile& file, const EngineOptions& options) -> Result<Engine> {
+TextModel::MakeEngine engine_on(const DeviceChoice& choice, bool quiet) {
+  if (choice.device == "cpu" || (choice.device == "auto" && !kHasCuda)) return Engine::create;
+  return [choice, quiet](const ModelFile& file, const EngineOptions& given) -> Result<Engine> {
+    EngineOptions options = given;
+    options.gpu_layers = choice.gpu_layers;
     auto engine = on_gpu(file, options, quiet);
-    if (engine || engine.error().code == Code::malformed) return engine;
+    if (engine || choice.device == "cuda" || engine.error().code == Code::malformed) return engine;
     if (!quiet) std::fprintf(stderr, "[on the CPU: %s]\n", engine.error().message.c_str());
     return Engine::create(file, options);
   };

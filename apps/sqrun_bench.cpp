@@ -15,7 +15,8 @@ namespace sqf {
 namespace {
 
 struct BenchArguments {
-  std::string model, device = "auto";
+  std::string model;
+  DeviceChoice device;
   int64_t prompt = 512, generate = 128, repeat = 5;
   std::vector<int> threads = {available_cores()};
   bool exact = false, json = false;

@@ -30,7 +30,8 @@ Each command has its own --help. Text goes to stdout, timings to stderr.
 Exit codes: 0 good, 1 malformed file, 2 usage, 3 environment or I/O, 4 unsupported, 5 interrupted.)";
 
 struct GenerateArguments {
-  std::string model, prompt, file, system, device = "auto";
+  std::string model, prompt, file, system;
+  DeviceChoice device;
   bool chat = false, quiet = false, json = false;
   int64_t limit = 256;
   EngineOptions engine;

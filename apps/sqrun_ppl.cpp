@@ -17,7 +17,8 @@ namespace sqf {
 namespace {
 
 struct PplArguments {
-  std::string model, text, lines = "0%-100%", device = "auto";
+  std::string model, text, lines = "0%-100%";
+  DeviceChoice device;
   int64_t window = 512, windows = 0;
   EngineOptions engine;
   bool json = false;

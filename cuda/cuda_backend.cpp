@@ -5,14 +5,13 @@
 
 #include "cuda/product.hpp"
 #include "loader/dequantize.hpp"
+#include "runtime/cpu_backend.hpp"
 #include "runtime/rope.hpp"
 
 namespace sqf {
 namespace {
 
-constexpr int64_t kBatch = 512;       // tokens that go through a layer together
-constexpr int64_t kLogitsBatch = 64;  // tokens whose logits are made together
-constexpr int64_t kHeadDimStep = 8;   // numbers of a head that a thread of attention has
+constexpr int64_t kHeadDimStep = 8;  // numbers of a head that a thread of attention has
 
 /// Readers of the four activations of a layer, and its vectors.
 struct DeviceLayer {
@@ -27,26 +26,19 @@ struct Exchange {
   int32_t tokens[kBatch];
 };
 
-int64_t batch_of(const ModelDescription& d, const EngineOptions& options) {
-  return std::min({kBatch, std::max<int64_t>(options.context, 1), d.context_length});
-}
-
-/// Floats of one token that stand between kernels, without the forms.
-int64_t activation_floats(const ModelDescription& d) {
-  return d.hidden_size + (2 * d.heads + 2 * d.kv_heads) * d.head_dim + 2 * d.intermediate_size;
-}
-
 struct CudaBackend final : Backend {
   const ModelFile& file;
   ModelDescription d;
   EngineOptions options;
+  Placement placement;
+  std::unique_ptr<FirstLayers> first_layers;  // on the CPU, or null
   std::unique_ptr<Device> device;
   DeviceWeights weights;
   std::unique_ptr<Products> products;
-  std::vector<DeviceLayer> layers;
+  std::vector<DeviceLayer> layers;  // the last ones of the model
   Readers head;
   DevicePart embedding = {};
-  Embedding composed;  // where rows are made on the host
+  Embedding composed;  // of parts: its rows are made on the host
   Feeds feeds;
   const float *final_norm = nullptr, *frequencies = nullptr;
   uint64_t bytes_per_token = 0;
@@ -79,7 +71,9 @@ struct CudaBackend final : Backend {
   Result<void> load();
   Result<void> load_layer(const LayerWeights& from, DeviceLayer* to);
   Result<void> allocate();
-  void place(std::span<const int32_t> tokens, int64_t first);
+  /// Whether the residual stream starts on the host: embeddings, or what the first layers made.
+  bool rows_from_host() const { return composed.composed || first_layers != nullptr; }
+  Result<void> place(std::span<const int32_t> tokens, int64_t first);
   Result<void> embed_tokens(std::span<const int32_t> tokens);
   Result<void> run_layer(const DeviceLayer& layer, int64_t index, int64_t tokens);
   Result<void> attention(const DeviceLayer& layer, int64_t index, int64_t tokens);
@@ -118,20 +112,26 @@ Result<void> CudaBackend::load_layer(const LayerWeights& from, DeviceLayer* to) 
 Result<void> CudaBackend::load() {
   auto loaded = load_weights(file, d);
   if (!loaded) return loaded.error();
-  auto uploaded = DeviceWeights::upload(*device, file);
+  auto uploaded = DeviceWeights::upload(*device, file, placement.data);
   if (!uploaded) return uploaded.error();
   weights = std::move(*uploaded);
   bytes_per_token = loaded->bytes_per_token;
   products = std::make_unique<Products>(*device, &weights, batch, options.exact);
-  layers.resize(loaded->layers.size());
+  layers.resize(static_cast<size_t>(placement.layers));
+  const size_t before = loaded->layers.size() - layers.size();
   for (size_t l = 0; l < layers.size(); l++)
-    if (auto r = load_layer(loaded->layers[l], &layers[l]); !r) return r;
+    if (auto r = load_layer(loaded->layers[before + l], &layers[l]); !r) return r;
+  if (before > 0) {
+    auto first = make_first_layers(file, options, static_cast<int64_t>(before));
+    if (!first) return first.error();
+    first_layers = std::move(*first);
+  }
   const Linear* const head_layer = &loaded->head;
   auto made = products->prepare(std::span(&head_layer, 1));
   if (!made) return made.error();
   head = std::move(*made);
   composed = loaded->embedding;
-  if (!composed.composed) {
+  if (!rows_from_host()) {
     auto part = weights.part(composed.rows);
     if (!part) return part.error();
     embedding = *part;
@@ -147,7 +147,8 @@ Result<void> CudaBackend::load() {
 }
 
 Result<void> CudaBackend::allocate() {
-  const auto cache = static_cast<size_t>(d.layers * d.kv_heads * options.context * d.head_dim) * 2;
+  const auto cache =
+      static_cast<size_t>(placement.layers * d.kv_heads * options.context * d.head_dim) * 2;
   const auto rows = [&](int64_t columns) { return static_cast<size_t>(batch * columns) * 4; };
   const struct {
     DeviceMemory* memory;
@@ -186,17 +187,29 @@ Result<void> CudaBackend::allocate() {
   return products->allocate();
 }
 
-/// Tokens and their place to where the next copy takes them from.
-void CudaBackend::place(std::span<const int32_t> tokens, int64_t first) {
+/// Tokens and their place, and what the host makes of them, to where the next copy takes them from.
+Result<void> CudaBackend::place(std::span<const int32_t> tokens, int64_t first) {
   auto* to = host_exchange.as<Exchange>();
   to->position = static_cast<int32_t>(first);
   std::copy(tokens.begin(), tokens.end(), to->tokens);
+  if (first_layers != nullptr) {
+    auto made = first_layers->run(tokens, first);
+    if (!made) return made.error();
+    std::copy(made->begin(), made->end(), host_rows.as<float>());
+    return {};
+  }
+  for (size_t t = 0; composed.composed && t < tokens.size(); t++) {
+    const auto row = static_cast<uint64_t>(tokens[t]);
+    float* out = host_rows.as<float>() + t * static_cast<size_t>(d.hidden_size);
+    if (auto r = effective(file, composed.tensor, {0, row, 1}, out); !r) return r;
+  }
+  return {};
 }
 
 Result<void> CudaBackend::embed_tokens(std::span<const int32_t> tokens) {
   const size_t bytes = offsetof(Exchange, tokens) + tokens.size() * sizeof(int32_t);
   if (auto r = device->copy_to_device(exchange.as(), host_exchange.as(), bytes); !r) return r;
-  if (composed.composed)
+  if (rows_from_host())
     return device->copy_to_device(x.as(), host_rows.as(),
                                   tokens.size() * static_cast<size_t>(d.hidden_size) * 4);
   const EmbedArguments a = {embedding, exchange.as<Exchange>()->tokens, x.as<float>()};
@@ -313,12 +326,7 @@ Result<void> CudaBackend::forward(std::span<const int32_t> tokens, int64_t first
     const auto part = tokens.subspan(static_cast<size_t>(done),
                                      static_cast<size_t>(std::min(batch, count - done)));
     const auto size = static_cast<int64_t>(part.size());
-    place(part, first + done);
-    for (int64_t t = 0; composed.composed && t < size; t++) {
-      const auto row = static_cast<uint64_t>(part[static_cast<size_t>(t)]);
-      float* to = host_rows.as<float>() + t * d.hidden_size;
-      if (auto r = effective(file, composed.tensor, {0, row, 1}, to); !r) return r;
-    }
+    if (auto r = place(part, first + done); !r) return r;
     if (count == 1 && !all) return one_token();
     if (auto r = run_layers(part); !r) return r;
     if (all) {
@@ -333,43 +341,35 @@ Result<void> CudaBackend::forward(std::span<const int32_t> tokens, int64_t first
 
 }  // namespace
 
-Result<DeviceMemoryPlan> plan_device_memory(const ModelFile& file, const EngineOptions& options) {
-  auto d = description_from_json(file.head().meta["model"]);
-  if (!d) return d.error();
-  DeviceMemoryPlan plan;
-  plan.weights = file.head().data_end() - file.head().data_begin();
-  const int64_t context = std::min(std::max<int64_t>(options.context, 1), d->context_length);
-  plan.cache = static_cast<uint64_t>(4 * d->layers * d->kv_heads * context * d->head_dim);
-  const int64_t batch = batch_of(*d, options);
-  // An estimate: the forms of activations take about what these take in f32.
-  plan.activations = static_cast<uint64_t>(8 * batch * activation_floats(*d) +
-                                           4 * std::min(batch, kLogitsBatch) * d->vocab_size);
-  return plan;
-}
-
 Result<Engine> make_cuda_engine(const ModelFile& file, const EngineOptions& options,
-                                const std::function<void()>& loading) {
+                                const std::function<void(const Placement&)>& loading) {
   auto d = description_from_json(file.head().meta["model"]);
   if (!d) return d.error();
   if (d->head_dim % kHeadDimStep != 0 || d->head_dim > kMaxHeadDim)
     return unsupported("heads of " + std::to_string(d->head_dim) +
                        " numbers: the GPU's attention takes multiples of 8 up to 256");
-  auto plan = plan_device_memory(file, options);
-  if (!plan) return plan.error();
   auto device = Device::open();
   if (!device) return device.error();
   auto free = (*device)->free_memory();
   if (!free) return free.error();
-  if (plan->total() > *free)
+  const Placement placement = place_model(file, *d, options);
+  if (placement.total() > *free) {
+    const int64_t fits = layers_that_fit(file, *d, options, *free);
     return io_error((*device)->name() + " has " + std::to_string(*free) +
-                    " bytes free; the model needs " + std::to_string(plan->total()) + " (weights " +
-                    std::to_string(plan->weights) + ", cache " + std::to_string(plan->cache) +
-                    "): " + std::to_string(plan->total() - *free) +
-                    " are missing. A shorter context (-c) takes less");
-  if (loading) loading();
+                    " bytes free; the model needs " + std::to_string(placement.total()) +
+                    " (weights " + std::to_string(placement.weights) + ", cache " +
+                    std::to_string(placement.cache) +
+                    "): " + std::to_string(placement.total() - *free) + " are missing. " +
+                    (fits > 0 ? "--gpu-layers " + std::to_string(fits) +
+                                    " fits and leaves the other layers to the CPU; a"
+                              : "A") +
+                    " shorter context (-c) takes less");
+  }
+  if (loading) loading(placement);
   auto backend = std::make_unique<CudaBackend>(file, std::move(*d), options);
   backend->options.context =
       std::min(std::max<int64_t>(options.context, 1), backend->d.context_length);
+  backend->placement = placement;
   backend->batch = batch_of(backend->d, options);
   backend->device = std::move(*device);
   if (auto r = backend->load(); !r) return r.error();

@@ -19,12 +19,18 @@ constexpr size_t kChunk = size_t{4} << 20;
 constexpr int kReaders = 4;
 constexpr size_t kTileBytes = kTileRows * sizeof(float);
 
-/// Copies the chunks of `data` in order: a reader fills its half of the ring while the other half
-/// travels.
+constexpr size_t kRangeAlign = 256;
+
+/// Copies chunks in order: a reader fills its half of the ring while the other half travels.
 class Upload {
  public:
-  Upload(const Device& device, std::span<const std::byte> data, std::byte* to)
-      : device_(device), data_(data), to_(to) {}
+  Upload(const Device& device, std::span<const Moved> data, std::byte* to)
+      : device_(device), to_(to) {
+    for (const Moved& m : data)
+      for (size_t done = 0; done < m.from.size(); done += kChunk)
+        chunks_.push_back(
+            {m.from.subspan(done, std::min(kChunk, m.from.size() - done)), m.to + done});
+  }
 
   Result<void> run() {
     std::vector<std::thread> readers;
@@ -46,33 +52,34 @@ class Upload {
   Result<void> try_read() {
     if (auto r = device_.use_here(); !r) return r;
     std::array<PinnedMemory, 2> halves;
+    size_t largest = 1;
+    for (const Moved& chunk : chunks_) largest = std::max(largest, chunk.from.size());
     for (PinnedMemory& half : halves) {
-      auto memory = device_.allocate_pinned(std::min(kChunk, data_.size()));
+      auto memory = device_.allocate_pinned(largest);
       if (!memory) return memory.error();
       half = std::move(*memory);
     }
     for (size_t turn = 0;; turn++) {
-      size_t begin = 0;
+      size_t index = 0;
       {
         const std::lock_guard lock(mutex_);
-        begin = next_;
-        if (failure_ || begin >= data_.size()) break;
-        next_ += kChunk;
+        if (failure_ || next_ == chunks_.size()) break;
+        index = next_++;
       }
-      const size_t size = std::min(kChunk, data_.size() - begin);
+      const Moved& chunk = chunks_[index];
       std::byte* half = halves[turn % 2].as();
       // What this half sent two turns ago has arrived: the stream keeps its order.
       if (turn >= 2)
         if (auto r = device_.wait(); !r) return r;
-      std::memcpy(half, data_.data() + begin, size);
-      if (auto r = device_.copy_to_device(to_ + begin, half, size); !r) return r;
+      std::memcpy(half, chunk.from.data(), chunk.from.size());
+      if (auto r = device_.copy_to_device(to_ + chunk.to, half, chunk.from.size()); !r) return r;
     }
     return device_.wait();
   }
 
   const Device& device_;
-  std::span<const std::byte> data_;
   std::byte* to_;
+  std::vector<Moved> chunks_;
   std::mutex mutex_;
   size_t next_ = 0;
   std::optional<Error> failure_;
@@ -144,19 +151,31 @@ bool has_tensor_core_form(const EncodingRecord& e) {
   return true;
 }
 
-Result<DeviceWeights> DeviceWeights::upload(const Device& device, const ModelFile& file) {
+Result<DeviceWeights> DeviceWeights::upload(const Device& device, const ModelFile& file,
+                                            std::span<const DataRange> ranges) {
   DeviceWeights weights;
   weights.device_ = &device;
-  const auto data = file.bytes().subspan(file.head().data_begin(),
-                                         file.head().data_end() - file.head().data_begin());
-  weights.begin_ = data.data();
+  size_t bytes = 0;
+  for (const DataRange& range : ranges) {
+    bytes = (bytes + kRangeAlign - 1) / kRangeAlign * kRangeAlign;
+    weights.moved_.push_back({file.bytes().subspan(range.begin, range.end - range.begin), bytes});
+    bytes += range.end - range.begin;
+  }
   // Kernels read whole tiles of a low-rank factor's scales: past the last row, perhaps past DATA.
-  auto memory = device.allocate(data.size() + kTileBytes, "the weights");
+  auto memory = device.allocate(bytes + kTileBytes, "the weights");
   if (!memory) return memory.error();
   weights.data_ = std::move(*memory);
-  if (auto r = device.zero(weights.data_.as() + data.size(), kTileBytes); !r) return r.error();
-  if (auto r = Upload(device, data, weights.data_.as()).run(); !r) return r.error();
+  if (auto r = device.zero(weights.data_.as() + bytes, kTileBytes); !r) return r.error();
+  if (auto r = Upload(device, weights.moved_, weights.data_.as()).run(); !r) return r.error();
   return weights;
+}
+
+const std::byte* DeviceWeights::place_of(const std::byte* mapped) const {
+  const auto after =
+      std::upper_bound(moved_.begin(), moved_.end(), mapped,
+                       [](const std::byte* p, const Moved& m) { return p < m.from.data(); });
+  const Moved& range = *std::prev(after);
+  return data_.as() + range.to + (mapped - range.from.data());
 }
 
 Result<const std::byte*> DeviceWeights::keep_bytes(const void* from, size_t bytes) {

@@ -3,23 +3,35 @@
 
 #include "cuda/device.hpp"
 #include "cuda/kernels/arguments.hpp"
+#include "cuda/placement.hpp"
 #include "loader/model_file.hpp"
 #include "runtime/linear.hpp"
 
 namespace sqf {
 
+/// Bytes of the mapping, and how far into the GPU's memory they were put.
+struct Moved {
+  std::span<const std::byte> from;
+  size_t to = 0;
+};
+
 class DeviceWeights {
  public:
-  /// Copies all of DATA in file order, which is the order of use, through a small ring of pinned
-  /// memory with several readers. Errors: io.
-  static Result<DeviceWeights> upload(const Device& device, const ModelFile& file);
+  /// Copies these ranges of the file in its order, which is the order of use, through a small ring
+  /// of pinned memory with several readers. Errors: io.
+  static Result<DeviceWeights> upload(const Device& device, const ModelFile& file,
+                                      std::span<const DataRange> ranges);
+  /// All of DATA.
+  static Result<DeviceWeights> upload(const Device& device, const ModelFile& file) {
+    const DataRange all = {file.head().data_begin(), file.head().data_end()};
+    return upload(device, file, std::span(&all, 1));
+  }
 
-  /// Where bytes of the mapping stand on the GPU; null stays null.
+  /// Where bytes of the mapping, which lie in one of the ranges, stand on the GPU; null stays null.
   template <typename T>
   const T* at(const T* mapped) const {
     if (mapped == nullptr) return nullptr;
-    return reinterpret_cast<const T*>(data_.as<uint8_t>() +
-                                      (reinterpret_cast<const std::byte*>(mapped) - begin_));
+    return reinterpret_cast<const T*>(place_of(reinterpret_cast<const std::byte*>(mapped)));
   }
 
   /// A part, with the tables of its encoding. Errors: io.
@@ -40,9 +52,10 @@ class DeviceWeights {
   /// Values [rows, columns] of so many bits: a row that stands alone is made a tile.
   Result<void> place_values(const std::byte* values, DevicePart* part);
   Result<const std::byte*> keep_bytes(const void* from, size_t bytes);
+  const std::byte* place_of(const std::byte* mapped) const;
 
   const Device* device_ = nullptr;
-  const std::byte* begin_ = nullptr;  ///< of DATA in the mapping
+  std::vector<Moved> moved_;
   DeviceMemory data_;
   std::vector<DeviceMemory> kept_;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "format/scalar.hpp"
 #include "loader/dequantize.hpp"
@@ -14,9 +15,7 @@
 namespace sqf {
 namespace {
 
-constexpr int64_t kBatch = 512;  // tokens that go through a layer together
-
-struct CpuBackend final : Backend {
+struct CpuBackend final : Backend, FirstLayers {
   const ModelFile& file;
   ModelDescription d;
   EngineOptions options;
@@ -24,6 +23,7 @@ struct CpuBackend final : Backend {
   KvCache cache;
   ThreadPool pool;
   std::vector<float> frequencies;
+  int64_t layers = 0;  // that are computed here, the first ones
   int64_t position = 0;
 
   // One batch of tokens [T]. x is the residual stream.
@@ -48,7 +48,9 @@ struct CpuBackend final : Backend {
     return std::span(logits).subspan(static_cast<size_t>(i) * vocab, vocab);
   }
   Result<void> forward(std::span<const int32_t> tokens, int64_t first, LogitsOf which) override;
+  Result<std::span<const float>> run(std::span<const int32_t> tokens, int64_t first) override;
 
+  void reserve(int64_t tokens);
   Result<void> embed(std::span<const int32_t> tokens);
   void prepare_rope(int64_t tokens);
   /// `input` [T][columns] is what `readers` multiply from now on.
@@ -63,8 +65,8 @@ struct CpuBackend final : Backend {
   void feed_forward(LayerWeights& layer, int64_t tokens);
   void residual(const Linear& linear, const float* input, int64_t tokens);
   void norm(const std::vector<float>& weight, int64_t tokens);
-  Result<void> batch(std::span<const int32_t> tokens, LogitsOf which, bool wanted,
-                     int64_t logits_at);
+  Result<void> run_layers(std::span<const int32_t> tokens);
+  void score(int64_t tokens, int64_t scored, float* to);
 };
 
 Result<void> CpuBackend::embed(std::span<const int32_t> tokens) {
@@ -197,33 +199,31 @@ void CpuBackend::feed_forward(LayerWeights& layer, int64_t tokens) {
   residual(layer.down, gate.data(), tokens);
 }
 
-/// Runs tokens (at most kBatch) through the model; `logits_at` is where their logits go.
-Result<void> CpuBackend::batch(std::span<const int32_t> tokens, LogitsOf which, bool wanted,
-                               int64_t logits_at) {
+/// At most kBatch tokens, from their embedding to the end of the last layer.
+Result<void> CpuBackend::run_layers(std::span<const int32_t> tokens) {
   const auto count = static_cast<int64_t>(tokens.size());
   if (auto r = embed(tokens); !r) return r;
   prepare_rope(count);
-  for (size_t l = 0; l < weights.layers.size(); l++) {
-    attention(weights.layers[l], static_cast<int64_t>(l), count);
-    feed_forward(weights.layers[l], count);
+  for (int64_t l = 0; l < layers; l++) {
+    LayerWeights& layer = weights.layers[static_cast<size_t>(l)];
+    attention(layer, l, count);
+    feed_forward(layer, count);
   }
   position += count;
-  if (!wanted) return {};
-  const int64_t scored = which == LogitsOf::all_tokens ? count : 1;
-  norm(weights.final_norm, count);
-  const float* last = normed.data() + (count - scored) * d.hidden_size;
-  prepare({&weights.head}, last, scored);
-  pool.run([&](int share, int shares) {
-    multiplier.multiply(weights.head, logits.data() + logits_at * d.vocab_size, share, shares);
-  });
   return {};
 }
 
-Result<void> CpuBackend::forward(std::span<const int32_t> tokens, int64_t first, LogitsOf which) {
-  const auto count = static_cast<int64_t>(tokens.size());
-  position = first;
+/// Logits of the last `scored` of the tokens in hand.
+void CpuBackend::score(int64_t tokens, int64_t scored, float* to) {
+  norm(weights.final_norm, tokens);
+  prepare({&weights.head}, normed.data() + (tokens - scored) * d.hidden_size, scored);
+  pool.run([&](int share, int shares) { multiplier.multiply(weights.head, to, share, shares); });
+}
+
+/// Memory for so many tokens, at most kBatch at once.
+void CpuBackend::reserve(int64_t tokens) {
   const auto size = [&](int64_t columns) {
-    return static_cast<size_t>(std::min(count, kBatch) * columns);
+    return static_cast<size_t>(std::min(tokens, kBatch) * columns);
   };
   for (auto* buffer : {&x, &normed, &projected})
     buffer->resize(std::max(buffer->size(), size(d.hidden_size)));
@@ -235,21 +235,38 @@ Result<void> CpuBackend::forward(std::span<const int32_t> tokens, int64_t first,
     buffer->resize(std::max(buffer->size(), size(d.intermediate_size)));
   for (auto* buffer : {&cosines, &sines})
     buffer->resize(std::max(buffer->size(), size(d.head_dim / 2)));
-  logits.resize(static_cast<size_t>((which == LogitsOf::all_tokens ? count : 1) * d.vocab_size));
+}
 
+Result<void> CpuBackend::forward(std::span<const int32_t> tokens, int64_t first, LogitsOf which) {
+  const auto count = static_cast<int64_t>(tokens.size());
+  const bool all = which == LogitsOf::all_tokens;
+  position = first;
+  reserve(count);
+  logits.resize(static_cast<size_t>((all ? count : 1) * d.vocab_size));
   for (int64_t done = 0; done < count; done += kBatch) {
-    const auto part = tokens.subspan(static_cast<size_t>(done),
-                                     static_cast<size_t>(std::min(kBatch, count - done)));
-    const bool all = which == LogitsOf::all_tokens;
-    if (auto r = batch(part, which, all || done + kBatch >= count, all ? done : 0); !r) return r;
+    const int64_t now = std::min(kBatch, count - done);
+    if (auto r = run_layers(tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(now)));
+        !r)
+      return r;
+    if (all)
+      score(now, now, logits.data() + done * d.vocab_size);
+    else if (done + now == count)
+      score(now, 1, logits.data());
   }
   return {};
 }
 
-}  // namespace
+Result<std::span<const float>> CpuBackend::run(std::span<const int32_t> tokens, int64_t first) {
+  position = first;
+  reserve(static_cast<int64_t>(tokens.size()));
+  if (auto r = run_layers(tokens); !r) return r.error();
+  return std::span<const float>(x).first(tokens.size() * static_cast<size_t>(d.hidden_size));
+}
 
-Result<std::unique_ptr<Backend>> make_cpu_backend(const ModelFile& file,
-                                                  const EngineOptions& options) {
+/// With the first `layers` of the model, or all.
+Result<std::unique_ptr<CpuBackend>> make_backend(const ModelFile& file,
+                                                 const EngineOptions& options,
+                                                 std::optional<int64_t> layers) {
   auto description = description_from_json(file.head().meta["model"]);
   if (!description) return description.error();
   auto weights = load_weights(file, *description);
@@ -257,12 +274,30 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(const ModelFile& file,
   auto backend = std::make_unique<CpuBackend>(file, std::move(*description), options);
   CpuBackend& b = *backend;
   b.weights = std::move(*weights);
+  b.layers = std::min(layers.value_or(b.d.layers), b.d.layers);
   b.options.context = std::min(std::max<int64_t>(options.context, 1), b.d.context_length);
-  auto cache = KvCache::create(b.d.layers, b.d.kv_heads, b.d.head_dim, b.options.context);
+  auto cache = KvCache::create(b.layers, b.d.kv_heads, b.d.head_dim, b.options.context);
   if (!cache) return cache.error();
   b.cache = std::move(*cache);
   b.frequencies = rope_frequencies(b.d);
-  return std::unique_ptr<Backend>(std::move(backend));
+  return backend;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> make_cpu_backend(const ModelFile& file,
+                                                  const EngineOptions& options) {
+  auto backend = make_backend(file, options, std::nullopt);
+  if (!backend) return backend.error();
+  return std::unique_ptr<Backend>(std::move(*backend));
+}
+
+Result<std::unique_ptr<FirstLayers>> make_first_layers(const ModelFile& file,
+                                                       const EngineOptions& options,
+                                                       int64_t layers) {
+  auto backend = make_backend(file, options, layers);
+  if (!backend) return backend.error();
+  return std::unique_ptr<FirstLayers>(std::move(*backend));
 }
 
 }  // namespace sqf

@@ -10,12 +10,15 @@
 
 namespace sqf {
 
+inline constexpr int64_t kBatch = 512;  ///< tokens that go through a layer together
+
 struct EngineOptions {
   int threads = 1;
   bool exact = false;       ///< f32 activations, or nearly so on a GPU, for comparisons; slower
   bool half_cache = false;  ///< on the CPU: keys and values rounded to f16, as a GPU keeps them
   Isa isa = best_isa();
-  int64_t context = 4096;  ///< positions of the cache; at most the model's own
+  int64_t context = 4096;   ///< positions of the cache; at most the model's own
+  int64_t gpu_layers = -1;  ///< on a GPU: so many, the last ones, and the head; -1: all
 };
 
 enum class LogitsOf : uint8_t { last_token, all_tokens };

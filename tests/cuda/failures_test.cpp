@@ -5,6 +5,7 @@
 
 #include <cstdio>
 
+#include "cuda/placement.hpp"
 #include "tests/runtime/composed_model.hpp"
 
 namespace sqf {
@@ -39,6 +40,14 @@ class Sqrun {
     const int status = ::pclose(pipe);
     ran.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
     return ran;
+  }
+
+  /// Bytes that the GPU must have free for the last layer and the head in run()'s context.
+  uint64_t needs_of_one_layer() const {
+    auto file = ModelFile::open(folder_ / "a.sqf");
+    if (!file) return 0;
+    const auto d = description_from_json(file->head().meta["model"]);
+    return d ? place_model(*file, *d, {.context = 4, .gpu_layers = 1}).total() : 0;
   }
 
  private:
@@ -80,6 +89,18 @@ TEST(CudaFailures, BeforeTheFirstToken) {
     EXPECT_NE(anywhere.text.find("on the CPU: "), std::string::npos) << anywhere.text;
     EXPECT_NE(anywhere.text.find(failure.says), std::string::npos) << anywhere.text;
   }
+}
+
+/// The line says how many layers there is room for, and that many then run.
+TEST(CudaFailures, SaysHowManyLayersFit) {
+  const Sqrun sqrun;
+  const std::string memory = "SQF_EMULATOR=memory=" + std::to_string(sqrun.needs_of_one_layer());
+  const Ran too_large = sqrun.run(memory, "cuda");
+  EXPECT_EQ(too_large.code, 3);
+  EXPECT_NE(too_large.text.find("--gpu-layers 1 fits"), std::string::npos) << too_large.text;
+  const Ran fits = sqrun.run("", "cuda --gpu-layers 1");
+  EXPECT_EQ(fits.code, 0) << fits.text;
+  EXPECT_NE(fits.text.find("1 layers and the head"), std::string::npos) << fits.text;
 }
 
 /// Halfway the CPU does not take over: half of the cache is on the GPU.

@@ -26,14 +26,15 @@ struct Pair {
   ModelFile file;
   std::optional<Engine> cpu, gpu;
 
-  Pair(const ModelDescription& d, bool quantizers) {
+  Pair(const ModelDescription& d, bool quantizers, int64_t gpu_layers = -1) {
     write_model(d, folder / "a.sqf", {}, quantizers);
     auto opened = ModelFile::open(folder / "a.sqf");
     EXPECT_TRUE(opened) << opened.error().message;
     if (!opened) return;
     file = std::move(*opened);
     auto a = Engine::create(file, {.exact = true, .half_cache = true, .context = kContext});
-    auto b = make_cuda_engine(file, {.exact = true, .context = kContext});
+    auto b = make_cuda_engine(
+        file, {.exact = true, .half_cache = true, .context = kContext, .gpu_layers = gpu_layers});
     EXPECT_TRUE(a && b) << (a ? b.error().message : a.error().message);
     if (!a || !b) return;
     cpu.emplace(std::move(*a));
@@ -66,8 +67,8 @@ int32_t greedy_of(Engine& engine, std::span<const int32_t> tokens) {
   return greedy(engine.logits(static_cast<int64_t>(tokens.size()) - 1));
 }
 
-void expect_same(const ModelDescription& d) {
-  Pair models(d, false);
+void expect_same(const ModelDescription& d, int64_t gpu_layers = -1) {
+  Pair models(d, false, gpu_layers);
   ASSERT_TRUE(models.cpu && models.gpu);
   // More than one block of tokens of the prefill kernel, then one by one on the cache.
   const auto tokens = some_tokens(70, d.vocab_size);
@@ -100,6 +101,47 @@ TEST(CudaModel, LogitsOfTheCpu) {
 
 TEST(CudaModel, TiedToAComposedEmbedding) {
   expect_same(description(true, 40));
+}
+
+/// The first layers stay on the CPU: tied and untied, whose tables of embeddings are placed apart.
+TEST(CudaModel, LayersOnTheCpu) {
+  for (const bool tied : {false, true}) {
+    ModelDescription d = description(tied, 16);
+    d.layers = 3;
+    for (const int64_t gpu_layers : {1, 2}) expect_same(d, gpu_layers);
+  }
+}
+
+TEST(CudaModel, PlacesOnlyWhatItsLayersRead) {
+  TemporaryFolder folder;
+  ModelDescription d = description(false, 16);
+  d.layers = 4;
+  write_model(d, folder / "a.sqf");
+  auto file = ModelFile::open(folder / "a.sqf");
+  ASSERT_TRUE(file);
+  EngineOptions options;
+  const uint64_t all = place_model(*file, d, options).weights;
+  EXPECT_EQ(layers_that_fit(*file, d, options, 0), 0);
+  uint64_t before = 0;
+  for (int64_t layers = 1; layers <= d.layers; layers++) {
+    options.gpu_layers = layers;
+    const Placement placement = place_model(*file, d, options);
+    EXPECT_EQ(placement.layers, layers);
+    EXPECT_GT(placement.weights, before);
+    before = placement.weights;
+    EXPECT_EQ(layers_that_fit(*file, d, options, placement.total()), layers);
+    EXPECT_EQ(layers_that_fit(*file, d, options, placement.total() - 1), layers - 1);
+    // What is left out are the embedding and whole layers.
+    uint64_t left_out = 0;
+    for (const TensorSpec& spec : tensor_specs(d))
+      if (layers < d.layers &&
+          (spec.role == Role::embedding || (spec.layer >= 0 && spec.layer < d.layers - layers)))
+        left_out += stored_bytes(file->head().directory, *file->find(spec.name)->record);
+    EXPECT_LE(placement.weights, all - left_out);
+    EXPECT_GE(placement.weights + left_out + 64 * 20 * static_cast<uint64_t>(d.layers), all);
+  }
+  options.gpu_layers = 100;
+  EXPECT_EQ(place_model(*file, d, options).layers, d.layers);
 }
 
 /// Tokens that the CPU's two best logits leave within the bound of each other are nobody's mistake:
