@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cuda/graph.hpp"
 #include "cuda/product.hpp"
 #include "loader/dequantize.hpp"
 #include "runtime/cpu_backend.hpp"
@@ -50,13 +51,10 @@ struct CudaBackend final : Backend {
   std::vector<float> all_logits;
   bool logits_on_host = false;  // all_logits, and not host_logits
   CUfunction embed = nullptr, rotate = nullptr, attend = nullptr;
-  CUgraphExec graph = nullptr;
+  Graph graph;
 
   CudaBackend(const ModelFile& f, ModelDescription description, const EngineOptions& o)
       : file(f), d(std::move(description)), options(o) {}
-  ~CudaBackend() override {
-    if (graph != nullptr) device->driver().graph_exec_destroy(graph);
-  }
 
   const ModelDescription& description() const override { return d; }
   int64_t context() const override { return options.context; }
@@ -80,7 +78,6 @@ struct CudaBackend final : Backend {
   Result<void> run_layers(std::span<const int32_t> tokens);
   Result<void> run_head(int64_t first, int64_t tokens);
   Result<void> one_token();
-  Result<void> capture();
   Result<void> read_logits(int64_t first, int64_t count, float* to);
 };
 
@@ -276,32 +273,18 @@ Result<void> CudaBackend::run_head(int64_t first, int64_t tokens) {
   return device->copy_to_host(host_logits.as(), to, static_cast<size_t>(tokens * d.vocab_size) * 4);
 }
 
-/// The work of one token, captured the first time.
-Result<void> CudaBackend::capture() {
-  const Driver& driver = device->driver();
-  if (const CUresult r =
-          driver.capture_begin(device->stream(), CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
-      r != CUDA_SUCCESS)
-    return cuda_error(driver, r, "recording a token's work");
-  const int32_t any = 0;
-  auto done = run_layers(std::span(&any, 1));
-  if (done) done = run_head(0, 1);
-  CUgraph recorded = nullptr;
-  const CUresult ended = driver.capture_end(device->stream(), &recorded);
-  if (!done) return done;
-  if (ended != CUDA_SUCCESS) return cuda_error(driver, ended, "recording a token's work");
-  const CUresult made = driver.graph_instantiate(&graph, recorded, 0);
-  driver.graph_destroy(recorded);
-  if (made != CUDA_SUCCESS) return cuda_error(driver, made, "recording a token's work");
-  return {};
-}
-
+/// The work of one token, recorded the first time.
 Result<void> CudaBackend::one_token() {
-  if (graph == nullptr)
-    if (auto r = capture(); !r) return r;
-  const Driver& driver = device->driver();
-  if (const CUresult r = driver.graph_launch(graph, device->stream()); r != CUDA_SUCCESS)
-    return cuda_error(driver, r, "starting a token's work");
+  if (!graph) {
+    auto recorded = Graph::record(*device, [&]() -> Result<void> {
+      const int32_t any = 0;
+      if (auto r = run_layers(std::span(&any, 1)); !r) return r;
+      return run_head(0, 1);
+    });
+    if (!recorded) return recorded.error();
+    graph = std::move(*recorded);
+  }
+  if (auto r = graph.launch(); !r) return r;
   return device->wait();
 }
 
