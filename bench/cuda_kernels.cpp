@@ -4,8 +4,9 @@
 //   sqf_bench_cuda [--rows N] [--repeat R] [--only TEXT] [--tokens T]
 //
 // One JSON object a line: the case, the bytes stored, and the median seconds of R launches (on an
-// emulator seconds mean nothing, its own report counts what was moved). --rows: no more than N rows
-// of each matrix, for the emulator. --only: cases whose "shape, composition;" contains TEXT.
+// emulator seconds mean nothing, its own report counts what was moved). Where there is a cuBLAS,
+// its FP16 products as well. --rows: no more than N rows of each matrix, for the emulator. --only:
+// cases whose "shape, composition;" contains TEXT.
 // --tokens: that many instead of 1, 4, 16 and 64.
 
 #include <algorithm>
@@ -15,6 +16,8 @@
 #include <cstring>
 #include <memory>
 
+#include "bench/cublas.hpp"
+#include "cuda/graph.hpp"
 #include "cuda/product.hpp"
 #include "tests/runtime/composed_file.hpp"
 
@@ -95,19 +98,70 @@ Result<std::unique_ptr<Loaded>> load(const Device& device, const ModelFile& file
   return loaded;
 }
 
-/// Seconds of one product, over all copies one after another: no cache keeps what was read.
-Result<double> run_once(const Device& device, const std::vector<std::unique_ptr<Loaded>>& copies,
-                        const float* x, int64_t tokens, float* y) {
-  const DeviceActivation activation = {FormSource::plain, x, nullptr, 0};
-  if (auto r = device.wait(); !r) return r.error();
-  const auto start = std::chrono::steady_clock::now();
-  for (const auto& copy : copies)
-    if (auto r = copy->products->run(copy->readers, activation, tokens, std::span(&y, 1), false);
-        !r)
-      return r.error();
-  if (auto r = device.wait(); !r) return r.error();
-  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-  return taken.count() / static_cast<double>(copies.size());
+/// Median seconds of `work`, recorded once so that the time of starting kernels is not in it.
+Result<double> median_seconds(const Device& device, int64_t repeat,
+                              const std::function<Result<void>()>& work) {
+  auto graph = Graph::record(device, work);
+  if (!graph) return graph.error();
+  std::vector<double> seconds;
+  for (int64_t i = 0; i < repeat + (repeat > 1); i++) {  // the first of several is not counted
+    if (auto r = device.wait(); !r) return r.error();
+    const auto start = std::chrono::steady_clock::now();
+    if (auto r = graph->launch(); !r) return r.error();
+    if (auto r = device.wait(); !r) return r.error();
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+    if (i > 0 || repeat == 1) seconds.push_back(taken.count());
+  }
+  std::sort(seconds.begin(), seconds.end());
+  return seconds[seconds.size() / 2];
+}
+
+/// Enough of one matrix, one after another, that no cache keeps what was read.
+int64_t copies_of(uint64_t stored, const Options& o) {
+  return o.repeat > 1 ? static_cast<int64_t>(kTogetherBytes / stored + 1) : 1;
+}
+
+void print(Json row, const char* shape, const char* composition, int64_t tokens, uint64_t stored,
+           double seconds) {
+  row["shape"] = shape;
+  row["composition"] = composition;
+  row["tokens"] = tokens;
+  row["stored_bytes"] = stored;
+  row["seconds"] = seconds;
+  std::printf("%s\n", row.dump().c_str());
+  std::fflush(stdout);
+}
+
+/// The same product by cuBLAS, on weights in f16.
+Result<void> measure_cublas(const Device& device, const Cublas& cublas, const Shape& shape,
+                            const Options& o) {
+  const uint64_t stored = static_cast<uint64_t>(2 * shape.rows * shape.columns);
+  const int64_t copy_count = copies_of(stored, o);
+  const auto take = [&](int64_t bytes) {
+    return device.allocate(static_cast<size_t>(bytes), "f16");
+  };
+  auto w = take(copy_count * static_cast<int64_t>(stored));
+  if (!w) return w.error();
+  if (auto r = device.zero(w->as(), w->size()); !r) return r;
+  for (const int64_t tokens : o.tokens) {
+    auto x = take(2 * tokens * shape.columns), y = take(2 * tokens * shape.rows);
+    if (!x || !y) return x ? y.error() : x.error();
+    if (auto r = device.zero(x->as(), x->size()); !r) return r;
+    const auto multiply = [&](int64_t copy) {
+      return cublas.multiply(w->as() + copy * static_cast<int64_t>(stored), x->as(), y->as(),
+                             shape.rows, shape.columns, tokens);
+    };
+    if (auto r = multiply(0); !r) return r;  // it loads its kernels now, which cannot be recorded
+    auto seconds = median_seconds(device, o.repeat, [&]() -> Result<void> {
+      for (int64_t copy = 0; copy < copy_count; copy++)
+        if (auto r = multiply(copy); !r) return r;
+      return {};
+    });
+    if (!seconds) return seconds.error();
+    print({}, shape.name, "FP16 cuBLAS", tokens, stored,
+          *seconds / static_cast<double>(copy_count));
+  }
+  return {};
 }
 
 Result<void> measure(const Device& device, const Composition& c, const Shape& shape,
@@ -123,10 +177,9 @@ Result<void> measure(const Device& device, const Composition& c, const Shape& sh
   auto linear = load_linear(*file, file->tensor(0), &feeds);
   if (!linear) return linear.error();
   const uint64_t stored = bytes_per_token(*file, file->tensor(0));
-  const uint64_t copy_count = o.repeat > 1 ? kTogetherBytes / stored + 1 : 1;
   for (const int64_t tokens : o.tokens) {
     std::vector<std::unique_ptr<Loaded>> copies;
-    while (copies.size() < copy_count) {
+    for (int64_t left = copies_of(stored, o); left > 0; left--) {
       auto copy = load(device, *file, *linear, tokens);
       if (!copy) return copy.error();
       copies.push_back(std::move(*copy));
@@ -135,24 +188,23 @@ Result<void> measure(const Device& device, const Composition& c, const Shape& sh
     auto y = device.allocate(static_cast<size_t>(tokens * rows) * 4, "y");
     if (!x || !y) return x ? y.error() : x.error();
     if (auto r = device.zero(x->as(), x->size()); !r) return r;
-    std::vector<double> seconds;
-    for (int64_t i = 0; i < o.repeat + (o.repeat > 1); i++) {
-      auto now = run_once(device, copies, x->as<float>(), tokens, y->as<float>());
-      if (!now) return now.error();
-      if (i > 0 || o.repeat == 1) seconds.push_back(*now);
-    }
-    std::sort(seconds.begin(), seconds.end());
-    const Json row = {{"shape", shape.name},
-                      {"composition", c.name},
-                      {"rows", rows},
-                      {"all_rows", shape.rows},
-                      {"columns", shape.columns},
-                      {"tokens", tokens},
-                      {"stored_bytes", stored},
-                      {"weights_allocation", copies[0]->weights.bytes()},
-                      {"seconds", seconds[seconds.size() / 2]}};
-    std::printf("%s\n", row.dump().c_str());
-    std::fflush(stdout);
+    const DeviceActivation activation = {FormSource::plain, x->as<float>(), nullptr, 0};
+    auto* const to = y->as<float>();
+    auto seconds = median_seconds(device, o.repeat, [&]() -> Result<void> {
+      for (const auto& copy : copies)
+        if (auto r =
+                copy->products->run(copy->readers, activation, tokens, std::span(&to, 1), false);
+            !r)
+          return r;
+      return {};
+    });
+    if (!seconds) return seconds.error();
+    print({{"rows", rows},
+           {"all_rows", shape.rows},
+           {"columns", shape.columns},
+           {"weights_allocation", copies[0]->weights.bytes()}},
+          shape.name, c.name.c_str(), tokens, stored,
+          *seconds / static_cast<double>(copies.size()));
   }
   return {};
 }
@@ -162,12 +214,17 @@ Result<void> measure_all(const Options& o) {
   if (!device) return device.error();
   std::fprintf(stderr, "%s\n", (*device)->name().c_str());
   TemporaryFolder folder;
-  for (const Shape& shape : kShapes)
+  auto cublas = Cublas::open(**device);
+  if (!cublas) std::fprintf(stderr, "%s\n", cublas.error().message.c_str());
+  for (const Shape& shape : kShapes) {
+    if (cublas && (std::string(shape.name) + ", FP16 cuBLAS;").find(o.only) != std::string::npos)
+      if (auto r = measure_cublas(**device, *cublas, shape, o); !r) return r;
     for (const Composition& c : compositions()) {
       const std::string name = std::string(shape.name) + ", " + c.name + ";";
       if (name.find(o.only) == std::string::npos) continue;
       if (auto r = measure(**device, c, shape, o, folder.path()); !r) return r;
     }
+  }
   return {};
 }
 
