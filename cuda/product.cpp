@@ -37,13 +37,10 @@ unsigned decode_shared(const Product& p, int64_t tokens, bool split) {
   return static_cast<unsigned>(std::max(pipelines, results));
 }
 
-unsigned prefill_shared(const Product& p, bool split) {
-  const int64_t stage = kPrefillRows / 16 * 128 * p.arguments.part.bits + kPrefillTokens *
-                                                                              kStepColumns *
-                                                                              (p.integer ? 1
-                                                                               : split   ? 4
-                                                                                         : 2);
-  return static_cast<unsigned>(3 * stage);
+/// The stages of prefill.cu; `x_rows` are a block's tokens, or the two halves of as many.
+unsigned prefill_shared(const Product& p, int64_t x_rows) {
+  return static_cast<unsigned>(kPrefillStages * (kPrefillRows / 16 * 128 * p.arguments.part.bits +
+                                                 x_rows * kStepColumns * (p.integer ? 1 : 2)));
 }
 
 void set_quantizer(const ColumnSetRecord& set, FormArguments* form) {
@@ -128,10 +125,16 @@ Result<void> Products::choose_kernel(Product* p, const char* width) {
   const std::string form = std::string(width) + (p->integer ? "_s8" : "_f16");
   if (auto r = take(&p->few, "decode_" + form + "_8"); !r) return r;
   if (auto r = take(&p->some, "decode_" + form + "_16"); !r) return r;
-  if (auto r = take(&p->many, "prefill_" + form); !r) return r;
-  const std::pair<CUfunction, unsigned> needs[] = {{p->few, decode_shared(*p, kFewTokens, false)},
-                                                   {p->some, decode_shared(*p, kSomeTokens, false)},
-                                                   {p->many, prefill_shared(*p, exact_)}};
+  if (auto r = take(&p->many, "prefill_" + form + "_64"); !r) return r;
+  // Of groups of integers, sums for so many tokens have no room.
+  p->most = p->many;
+  if (!p->integer || p->arguments.part.groups == 1)
+    if (auto r = take(&p->most, "prefill_" + form + "_128"); !r) return r;
+  const std::pair<CUfunction, unsigned> needs[] = {
+      {p->few, decode_shared(*p, kFewTokens, false)},
+      {p->some, decode_shared(*p, kSomeTokens, false)},
+      {p->many, prefill_shared(*p, kPrefillTokens)},
+      {p->most, prefill_shared(*p, 2 * kPrefillTokens)}};
   for (const auto& [function, bytes] : needs)
     if (auto r = device_.allow_shared(function, bytes); !r) return r;
   return {};
@@ -276,6 +279,22 @@ void Products::place_form(size_t slot, const FormArguments& form, MatmulArgument
   a->x_lows = a->row_sums != nullptr ? slot_lows_[slot].as<float>() : nullptr;
 }
 
+/// Blocks of 128 rows of activations where as many fill the GPU, of 64 otherwise; a token whose
+/// activations are split takes two rows.
+Result<void> Products::multiply_many(const Product& p, const MatmulArguments& a,
+                                     int64_t tokens) const {
+  const int64_t x_rows = a.split != 0 ? 2 * tokens : tokens;
+  const int64_t row_blocks = (a.part.rows + kPrefillRows - 1) / kPrefillRows;
+  const auto blocks = [&](int64_t rows) { return (x_rows + rows - 1) / rows; };
+  const bool wide = p.most != p.many && x_rows > kPrefillTokens &&
+                    row_blocks * blocks(2 * kPrefillTokens) >= device_.multiprocessors();
+  const int64_t rows = wide ? 2 * kPrefillTokens : kPrefillTokens;
+  return device_.launch(wide ? p.most : p.many,
+                        {static_cast<unsigned>(row_blocks), static_cast<unsigned>(blocks(rows)),
+                         32 * kPrefillWarps, prefill_shared(p, rows)},
+                        &a);
+}
+
 Result<void> Products::multiply(const Product& p, float* y, int64_t y_stride, bool add,
                                 int64_t tokens) const {
   MatmulArguments a = p.arguments;
@@ -290,13 +309,8 @@ Result<void> Products::multiply(const Product& p, float* y, int64_t y_stride, bo
   if (p.plain)
     return device_.launch(p.few, {(rows + 7) / 8, static_cast<unsigned>(tokens), 256, 0}, &a);
   // Split activations of more tokens than kSplitTokens leave decoding no room.
-  if (tokens > kSomeTokens || (a.split != 0 && tokens > kSplitTokens)) {
-    const auto blocks = static_cast<unsigned>((tokens + kPrefillTokens - 1) / kPrefillTokens);
-    return device_.launch(p.many,
-                          {(rows + kPrefillRows - 1) / kPrefillRows, blocks, 32 * kPrefillWarps,
-                           prefill_shared(p, a.split != 0)},
-                          &a);
-  }
+  if (tokens > kSomeTokens || (a.split != 0 && tokens > kSplitTokens))
+    return multiply_many(p, a, tokens);
   // Two blocks for every multiprocessor, as long as a warp keeps four steps.
   const int64_t steps = (a.part.runs + 1) / 2, wanted = 2 * device_.multiprocessors();
   const int64_t splits = std::clamp<int64_t>(

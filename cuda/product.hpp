@@ -21,8 +21,9 @@ struct DeviceActivation {
 /// One product: a part times a form, into or onto y.
 struct Product {
   MatmulArguments arguments = {};
-  CUfunction few = nullptr, some = nullptr, many = nullptr;  ///< up to 8, up to 16 tokens, more
-  bool plain = false;                                        ///< the one kernel for every encoding
+  CUfunction few = nullptr, some = nullptr;   ///< up to 8, up to 16 tokens
+  CUfunction many = nullptr, most = nullptr;  ///< more, in blocks of 64 and of 128
+  bool plain = false;                         ///< the one kernel for every encoding
   bool integer = false;
   size_t form = 0;  ///< which of the readers' forms is x
   int narrow = -1;  ///< or the narrow activation of a low-rank pair: B's y, A's x
@@ -64,6 +65,8 @@ class Products {
   Result<void> make_narrow_form(const Product& a, int64_t tokens) const;
   Result<void> multiply(const Product& product, float* y, int64_t y_stride, bool add,
                         int64_t tokens) const;
+  Result<void> multiply_many(const Product& product, const MatmulArguments& arguments,
+                             int64_t tokens) const;
   void place_form(size_t slot, const FormArguments& form, MatmulArguments* arguments) const;
 
   const Device& device_;

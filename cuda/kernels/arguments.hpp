@@ -13,7 +13,8 @@ inline constexpr int kStepColumns = 64;
 inline constexpr int kDecodeWarps = 8;   ///< of a block; they share the columns of one tile
 inline constexpr int kDecodeTokens = 8;  ///< of one tensor-core block
 inline constexpr int kPrefillWarps = 8;  ///< of a block: 4 along the rows, 2 along the tokens
-inline constexpr int kPrefillRows = 128, kPrefillTokens = 64;
+inline constexpr int kPrefillRows = 128, kPrefillTokens = 64;  ///< or twice as many tokens
+inline constexpr int kPrefillStages = 3;
 inline constexpr int kFormThreads = 256;
 inline constexpr int kAttentionWarps = 4;
 inline constexpr int kMaxHeadDim = 256;

@@ -1,16 +1,18 @@
-// Many tokens: a block makes 128 rows by 64 tokens, its eight warps 32 by 32 each. Weights come as
-// the file has them and become operands in registers; a step of 64 columns is in use while the next
-// two travel.
+// Many tokens: a block makes 128 rows by 64 or 128 tokens, its eight warps 32 rows by 32 or 64
+// tokens each. Weights come as the file has them and become operands in registers, once for all
+// tokens of a warp; steps of 64 columns are in use while the next travel.
+//
+// A warp's 32 rows are two tiles. Lane (g, t) has rows 4 (g % 4) .. 4 (g % 4) + 3 of tile g / 4:
+// one load of 16 bytes is a word of each. Rows 2 s and 2 s + 1 of the four are rows g and g + 8 of
+// the tensor core's product s.
 
 #include "cuda/kernels/tile.cuh"
 
 namespace sqf {
 namespace {
 
-constexpr int kStages = 3;
 constexpr int kThreads = 32 * kPrefillWarps;
 constexpr int kTiles = kPrefillRows / 16;  // of a block
-constexpr int kWarpTiles = 2, kWarpBlocks = 4;
 
 /// Scales and zeros of a step: [run][row].
 struct StepParameters {
@@ -21,209 +23,432 @@ struct StepParameters {
   };
 };
 
-template <int Width, bool Integer>
+constexpr uint32_t kPairOf1024 = 0x64006400u;
+
+/// Keeps a number from being worked out again wherever it is used.
+__device__ void settle(int& number) {
+  asm volatile("" : "+r"(number));
+}
+
+/// a & b | c
+__device__ uint32_t select_bits(uint32_t a, uint32_t b, uint32_t c) {
+  uint32_t d;
+  asm("lop3.b32 %0, %1, %2, %3, 0xEA;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+  return d;
+}
+__device__ uint32_t pair_sum_of_product(uint32_t a, uint32_t b, uint32_t c) {
+  const __half2 d = __hfma2(*reinterpret_cast<__half2*>(&a), *reinterpret_cast<__half2*>(&b),
+                            *reinterpret_cast<__half2*>(&c));
+  return *reinterpret_cast<const uint32_t*>(&d);
+}
+
+/// d = a b + c, whose registers need not be d's.
+__device__ void product_f16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1,
+                            float c) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+      "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%10,%10,%10,%10};"
+      : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(c));
+}
+
+/// A lane's weights of a run, of its four rows. f16: columns (0, 2), (1, 3), (4, 6), (5, 7) of its
+/// eight; codes: columns 0..3 and 4..7.
+struct Operands {
+  uint32_t rows[4][4];
+};
+
+/// What a warp does; tokens 8 * Blocks. Of integers, with Blocks of 8, a row is one group: there
+/// are no registers for the sums of a group beside those of the row.
+template <int Width, bool Integer, int Blocks>
 struct Product {
   static constexpr bool kReal = Width == 16;
-  static constexpr int kBytes = Integer ? 1 : 2;
-  static constexpr int kTokenBytes = kRunColumns * kBytes;  // of one run
+  static constexpr bool kGroups = Integer && Blocks == 4;  // sums of groups apart from y
+  static constexpr int kBytes = Integer ? 1 : 2;           // of an activation
+  static constexpr int kRunBytes = kRunColumns * kBytes;   // of a row of x
+  static constexpr int kXRows = 2 * 8 * Blocks;            // of x, of a block
+  static constexpr int kXPieces = kRunBytes / 16, kXCopies = 2 * kXRows * kXPieces / kThreads;
+  static constexpr int kXPlaces = kXRows * kXPieces < kThreads ? 1 : kXRows * kXPieces / kThreads;
 
   const MatmulArguments& a;
   Lane lane;
-  int first_tile, first_token, warp_row, warp_token, x_rows;
+  int first_tile, first_token, warp_row, warp_token;
   uint8_t* stages;
   StepParameters* parameters;
-  int weight_bytes, stage_bytes;
+  int weight_bytes, stage_bytes, steps;
   const uint16_t* levels;
-  int c[kWarpTiles][kWarpBlocks][4];  // of a group; integers only
-  float y[kWarpTiles][kWarpBlocks][4];
+  // What is fetched next, and where the thread's pieces of it stand.
+  int weights, activations[kXPlaces];  // bytes from the first tile, and from x
+  int tiles_left;                      // behind the first that the thread copies of
+  int weight_place, activation_place, weight_left, fetched = 0, filling = 0;
+  int word_place, x_place, row_place;  // the lane's words and activations in a stage, its rows
+  // The thread's row and run of a step: its scale and zero on their way.
+  int group_place, run_left;  // group_place: from the block's first tile
+  float factor = 1, scale = 0;
+  uint32_t zero = 0;
+
+  // Sums of a group, and of the row. Where a row is one group, c becomes the bits of y at its end.
+  int c[2][Integer ? Blocks : 1][4];
+  float y[2][Integer && !kGroups ? 1 : Blocks][4];
 
   __device__ explicit Product(const MatmulArguments& arguments) : a(arguments) {}
 
-  __device__ int steps() const { return (a.part.runs + 1) / 2; }
+  // ---- what travels
 
-  __device__ void fetch_plane(int plane, int bits, int step, uint8_t* to) {
-    const int64_t at = static_cast<int64_t>(step) * 128 * bits;
-    const int64_t left = a.part.tile_bytes[plane] - at;
-    const int tiles = (a.part.rows + 15) / 16;
-    for (int i = threadIdx.x; i < kTiles * 8 * bits; i += kThreads) {
-      const int tile = i / (8 * bits), piece = i % (8 * bits);
-      const bool real = piece * 16 < left && first_tile + tile < tiles;
-      const uint8_t* from = a.part.planes[plane];
-      if (real) from += (first_tile + tile) * a.part.tile_bytes[plane] + at + piece * 16;
-      copy_16(to + tile * weight_bytes + piece_place(bits, piece) * 16, from, real);
+  /// Where copies come from and go. Tiles behind the last are zeros, tokens are the last once more.
+  __device__ void begin() {
+    const int last_tile = (a.part.rows + 15) / 16 - 1;
+    if constexpr (Width != 0) {
+      constexpr int kPieces = 8 * Width;  // of a tile
+      const int piece = threadIdx.x % kPieces;
+      const int tile = threadIdx.x / kPieces;
+      weights = tile * static_cast<int>(a.part.tile_bytes[0]) + piece * 16;
+      tiles_left = last_tile - first_tile - tile;
+      weight_left = static_cast<int>(a.part.tile_bytes[0]) - piece * 16;
+      weight_place = threadIdx.x / kPieces * 16 * kPieces + piece_place(Width, piece) * 16;
+      word_place = (2 * warp_row + lane.g / 4) * 16 * kPieces +
+                   piece_place(Width, Width / 4 * lane.t * 4 + lane.g % 4) * 16;
     }
+    const int piece = threadIdx.x % kXPieces;
+#pragma unroll
+    for (int i = 0; i < kXPlaces; i++) {
+      const int row = (threadIdx.x / kXPieces + i * (kThreads / kXPieces)) % kXRows;
+      activations[i] = x_row(row) * static_cast<int>(a.x_stride) * kBytes +
+                       threadIdx.x / (kXRows * kXPieces) * kRunBytes + piece * 16;
+    }
+    activation_place = kTiles * weight_bytes + threadIdx.x * 16;
+    x_place = kTiles * weight_bytes + (warp_token * 8 * Blocks + lane.g) * kRunBytes +
+              lane.t * 8 * kBytes;
+    row_place = (2 * warp_row + lane.g / 4) * 16 + lane.g % 4 * 4;
+    if constexpr (Width != 0) settle(word_place);
+    settle(x_place);
+    settle(row_place);
+    const int row = threadIdx.x % kPrefillRows, tile = min(first_tile + row / 16, last_tile);
+    group_place = (tile - first_tile) * a.part.groups * 16 + row % 16;
+    run_left = a.part.runs_per_group;
+    if (!kReal && a.part.row_factors != nullptr) factor = a.part.row_factors[tile * 16 + row % 16];
   }
 
-  __device__ void fetch(int step) {
-    if (step < steps()) {
-      uint8_t* to = stages + step % kStages * stage_bytes;
-      if constexpr (kReal) {
-        fetch_plane(0, 16, step, to);
-      } else if constexpr (Width != 0) {
-        fetch_plane(0, Width, step, to);
-      } else {
+  /// Split activations: the upper half of the block's rows is what the lower has lost by rounding.
+  __device__ int x_row(int row) const {
+    if (a.split == 0) return min(first_token + row, a.tokens - 1);
+    const int token = min(first_token + row % (kXRows / 2), a.tokens - 1);
+    return row < kXRows / 2 ? token : a.tokens + token;
+  }
+
+  __device__ void fetch() {
+    if (fetched < steps) {
+      uint8_t* to = stages + filling * stage_bytes;
+      if constexpr (Width == 0) {
+        uint8_t* plane = to;
         for (int p = 0; p < a.part.plane_count; p++) {
           const int bits = 31 - __clz(a.part.radices[p]);
-          fetch_plane(p, bits, step, to);
-          to += 128 * bits;
+          fetch_plane(p, bits, plane);
+          plane += 128 * bits;
         }
+      } else {
+        constexpr int kCopies = Width / 4, kTilesApart = kThreads / (8 * Width);
+        const uint8_t* from = a.part.planes[0] + first_tile * a.part.tile_bytes[0];
+#pragma unroll
+        for (int i = 0; i < kCopies; i++) {
+          const bool real = weight_left > 0 && i * kTilesApart <= tiles_left;
+          const int64_t at = weights + i * kTilesApart * a.part.tile_bytes[0];
+          copy_16(to + weight_place + i * kThreads * 16, real ? from + at : from, real);
+        }
+        weights += 128 * Width;
+        weight_left -= 128 * Width;
       }
-      fetch_activations(step, stages + step % kStages * stage_bytes + kTiles * weight_bytes);
+      const auto* x = static_cast<const uint8_t*>(a.x);
+#pragma unroll
+      for (int i = 0; i < kXCopies; i++)
+        copy_16(to + activation_place + i * kThreads * 16,
+                x + activations[i % kXPlaces] + i / kXPlaces * kRunBytes, true);
+#pragma unroll
+      for (int i = 0; i < kXPlaces; i++) activations[i] += kStepColumns * kBytes;
+      fetched++;
+      filling = filling + 1 == kPrefillStages ? 0 : filling + 1;
     }
     commit_copies();
   }
 
-  __device__ void fetch_activations(int step, uint8_t* to) {
-    constexpr int kPieces = kStepColumns * kBytes / 16, kOfRun = kPieces / 2;
-    for (int i = threadIdx.x; i < x_rows * kPieces; i += kThreads) {
-      const int row = i / kPieces, piece = i % kPieces, token = row % kPrefillTokens;
-      const bool real = first_token + token < a.tokens;
-      const uint8_t* from = static_cast<const uint8_t*>(a.x);
-      if (real) {
-        const int64_t at = first_token + token + (row < kPrefillTokens ? 0 : a.tokens);
-        from += (at * a.x_stride + static_cast<int64_t>(step) * kStepColumns) * kBytes + piece * 16;
-      }
-      copy_16(to + ((piece / kOfRun * x_rows + row) * kOfRun + piece % kOfRun) * 16, from, real);
+  __device__ void fetch_plane(int plane, int bits, uint8_t* to) {
+    const int64_t at = static_cast<int64_t>(fetched) * 128 * bits;
+    const int64_t left = a.part.tile_bytes[plane] - at;
+    const int last_tile = (a.part.rows + 15) / 16 - 1;
+    for (int i = threadIdx.x; i < kTiles * 8 * bits; i += kThreads) {
+      const int tile = i / (8 * bits), piece = i % (8 * bits);
+      const bool real = piece * 16 < left;
+      const uint8_t* from = a.part.planes[plane];
+      if (real)
+        from += min(first_tile + tile, last_tile) * a.part.tile_bytes[plane] + at + piece * 16;
+      copy_16(to + tile * weight_bytes + piece_place(bits, piece) * 16, from, real);
     }
   }
 
-  /// This thread's row and run of a step: two values on their way.
-  __device__ void load(int step, float* scale, uint32_t* zero) const {
-    *scale = 0, *zero = 0;
-    const int run = 2 * step + threadIdx.x / kPrefillRows, lane_row = threadIdx.x % kPrefillRows;
-    const int row = first_tile * 16 + lane_row;
-    if (run >= a.part.runs || row >= a.part.rows) return;
-    const int64_t group =
-        static_cast<int64_t>(row / 16) * a.part.groups + run / a.part.runs_per_group;
-    *scale = scale_at(a.part, group * 16 + row % 16);
-    if (a.part.row_factors != nullptr) *scale *= a.part.row_factors[row];
+  /// Called for one run after another, as long as there are some.
+  __device__ void load(int run) {
+    if (run >= a.part.runs) return;
+    const int64_t first = static_cast<int64_t>(first_tile) * a.part.groups;
+    const int64_t group = first + group_place / 16;
+    const int row = threadIdx.x % 16;
+    scale = scale_at(a.part, group * 16 + row) * factor;
     if (a.part.zero_kind == Zeros::minimum)
-      *zero = __float_as_uint(minimum_at(a.part, group, row % 16));
+      zero = __float_as_uint(minimum_at(a.part, group, row));
     else if (Integer)
-      *zero = static_cast<uint32_t>(zero_at(a.part, group, row % 16));
+      zero = static_cast<uint32_t>(zero_at(a.part, group, row));
     else
-      *zero = pair_of_zero(zero_at(a.part, group, row % 16));
+      zero = pair_of_zero(zero_at(a.part, group, row));
   }
-  __device__ void store(int step, float scale, uint32_t zero) {
+  /// To the run `by` later: its group's scale is loaded where it is another.
+  __device__ void advance(int run, int by) {
+    run_left -= by;
+    if (run_left > 0) return;
+    group_place += 16, run_left += a.part.runs_per_group;
+    if (run_left <= 0) group_place += 16, run_left += a.part.runs_per_group;  // groups of one run
+    load(run);
+  }
+  __device__ void store(int step) {
     StepParameters& p = parameters[step % 2];
     p.scales[threadIdx.x / kPrefillRows][threadIdx.x % kPrefillRows] = scale;
     p.zeros[threadIdx.x / kPrefillRows][threadIdx.x % kPrefillRows] = zero;
   }
 
-  __device__ void multiply(int step, int run) {
-    const uint8_t* stage = stages + step % kStages * stage_bytes;
-    const StepParameters& p = parameters[step % 2];
-    const uint8_t* x =
-        stage + kTiles * weight_bytes + (run * x_rows + warp_token * 32) * kTokenBytes;
-    uint32_t w[kWarpTiles][2][4];
+  // ---- what is made of it
+
+  /// The lane's words number `i` of a run, of its four rows.
+  __device__ uint4 words(const uint8_t* stage, int run, int i) const {
+    return *reinterpret_cast<const uint4*>(stage + (word_place ^ i * 64) + run * 64 * Width);
+  }
+
+  __device__ Operands codes(const uint8_t* stage, int run) const {
+    Operands out;
+    if constexpr (Width == 4) {
+      const uint4 four = words(stage, run, 0);
+      const uint32_t w[4] = {four.x, four.y, four.z, four.w};
 #pragma unroll
-    for (int m = 0; m < kWarpTiles; m++) {
-      const int tile = warp_row * kWarpTiles + m;
-      const auto* words = reinterpret_cast<const uint32_t*>(stage + tile * weight_bytes);
-      if constexpr (kReal) {
-        Quad u[2], v[2];
-        real_quads(a.part, words, run, lane.g, lane.t, u);
-        real_quads(a.part, words, run, lane.g + 8, lane.t, v);
+      for (int r = 0; r < 4; r++)
+        out.rows[r][0] = w[r] & 0x0f0f0f0fu, out.rows[r][1] = w[r] >> 4 & 0x0f0f0f0fu;
+    } else if constexpr (Width == 8) {
+      const uint4 low = words(stage, run, 0);
+      const uint4 high = words(stage, run, 1);
+      const uint32_t u[4] = {low.x, low.y, low.z, low.w}, v[4] = {high.x, high.y, high.z, high.w};
+      const auto flip = static_cast<uint32_t>(a.part.flip);
 #pragma unroll
-        for (int i = 0; i < 2; i++)
-          w[m][i][0] = u[i].even, w[m][i][1] = v[i].even, w[m][i][2] = u[i].odd,
-          w[m][i][3] = v[i].odd;
-      } else {
-        const Codes cu = codes_of<Width>(a.part, words, run, lane.g, lane.t);
-        const Codes cv = codes_of<Width>(a.part, words, run, lane.g + 8, lane.t);
-        if constexpr (Integer) {
-          w[m][0][0] = cu.low, w[m][0][1] = cv.low, w[m][0][2] = cu.high, w[m][0][3] = cv.high;
-        } else {
-          const bool minimum = a.part.zero_kind == Zeros::minimum;
-          const uint32_t zu = minimum ? 0x64006400u : p.zeros[run][tile * 16 + lane.g];
-          const uint32_t zv = minimum ? 0x64006400u : p.zeros[run][tile * 16 + lane.g + 8];
+      for (int r = 0; r < 4; r++) out.rows[r][0] = u[r] ^ flip, out.rows[r][1] = v[r] ^ flip;
+    } else {
+      any_codes(stage, run, &out);
+    }
+    return out;
+  }
+
+  __device__ void any_codes(const uint8_t* stage, int run, Operands* out) const {
 #pragma unroll
-          for (int i = 0; i < 2; i++) {
-            const uint32_t bu = i == 0 ? cu.low : cu.high, bv = i == 0 ? cv.low : cv.high;
-            const Quad u = Width == 0 ? quad_of(a.part, bu, zu, levels) : affine_quad(bu, zu);
-            const Quad v = Width == 0 ? quad_of(a.part, bv, zv, levels) : affine_quad(bv, zv);
-            w[m][i][0] = u.even, w[m][i][1] = v.even, w[m][i][2] = u.odd, w[m][i][3] = v.odd;
+    for (int r = 0; r < 4; r++) out->rows[r][0] = out->rows[r][1] = 0;
+    const uint8_t* plane = stage + row_place / 16 * weight_bytes;
+    int to = 0;
+    for (int p = 0; p < a.part.plane_count; p++) {
+      const int bits = 31 - __clz(a.part.radices[p]);
+      const auto line = [&](int i) {
+        return *reinterpret_cast<const uint4*>(plane + piece_place(bits, i * 4 + lane.g % 4) * 16);
+      };
+      const uint4 four = line(run * bits + lane.t * bits / 4);
+      const uint32_t w[4] = {four.x, four.y, four.z, four.w};
+      if (bits == 8) {
+        const uint4 next = line(run * 8 + 2 * lane.t + 1);
+        const uint32_t v[4] = {next.x, next.y, next.z, next.w};
+#pragma unroll
+        for (int r = 0; r < 4; r++) out->rows[r][0] = w[r], out->rows[r][1] = v[r];
+        return;
+      }
+      // Of 32 / bits columns in a word, the lane's eight begin at this digit of its bytes.
+      const int turn = (8 * lane.t & (32 / bits - 1)) / 4 * bits;
+      const uint32_t mask = ((1u << bits) - 1) * 0x01010101u;
+#pragma unroll
+      for (int r = 0; r < 4; r++) {
+        out->rows[r][0] |= (w[r] >> turn & mask) << to;
+        out->rows[r][1] |= (w[r] >> (turn + bits) & mask) << to;
+      }
+      plane += 128 * bits;
+      to += bits;
+    }
+  }
+
+  /// Weights before their scale, which f16 holds exactly.
+  __device__ Operands halves(const uint8_t* stage, int run, const StepParameters& p) const {
+    Operands out;
+    if constexpr (kReal) {
+      real_rows(stage, run, &out);
+      return out;
+    }
+    const bool minimum = a.part.zero_kind == Zeros::minimum;
+    const uint4 zeros = *reinterpret_cast<const uint4*>(&p.zeros[run][row_place]);
+    const uint32_t z[4] = {minimum ? kPairOf1024 : zeros.x, minimum ? kPairOf1024 : zeros.y,
+                           minimum ? kPairOf1024 : zeros.z, minimum ? kPairOf1024 : zeros.w};
+    if constexpr (Width == 4) {
+      const uint4 four = words(stage, run, 0);
+      const uint32_t w[4] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+      for (int r = 0; r < 4; r++) four_bits(w[r], z[r], out.rows[r]);
+      return out;
+    }
+    const Operands bytes = codes(stage, run);
+#pragma unroll
+    for (int r = 0; r < 4; r++) {
+#pragma unroll
+      for (int i = 0; i < 2; i++) {
+        const Quad q = Width == 0 ? quad_of(a.part, bytes.rows[r][i], z[r], levels)
+                                  : affine_quad(bytes.rows[r][i], z[r]);
+        out.rows[r][2 * i] = q.even, out.rows[r][2 * i + 1] = q.odd;
+      }
+    }
+    return out;
+  }
+
+  /// Digits in the bits from 4 on are sixteen times as large there: the product mends that.
+  __device__ static void four_bits(uint32_t w, uint32_t zero, uint32_t (&out)[4]) {
+    constexpr uint32_t kSixteenth = 0x2c002c00u, k960 = 0x63806380u;
+    const uint32_t next = w >> 8, minus_64_and_zero = pair_difference(k960, zero);
+    out[0] = pair_difference(select_bits(w, 0x000f000fu, kPairOf1024), zero);
+    out[1] = pair_difference(select_bits(next, 0x000f000fu, kPairOf1024), zero);
+    out[2] = pair_sum_of_product(select_bits(w, 0x00f000f0u, kPairOf1024), kSixteenth,
+                                 minus_64_and_zero);
+    out[3] = pair_sum_of_product(select_bits(next, 0x00f000f0u, kPairOf1024), kSixteenth,
+                                 minus_64_and_zero);
+  }
+
+  /// f16 or bf16 of columns 8 t .. 8 t + 7: four words of each of four rows.
+  __device__ void real_rows(const uint8_t* stage, int run, Operands* out) const {
+    uint32_t w[4][4];  // [row][word]
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const uint4 four = words(stage, run, i);
+      w[0][i] = four.x, w[1][i] = four.y, w[2][i] = four.z, w[3][i] = four.w;
+    }
+    if (a.part.values == Values::bf16) {
+#pragma unroll
+      for (int i = 0; i < 16; i++) {
+        uint32_t& pair = w[i / 4][i % 4];
+        const __half2 h =
+            __floats2half2_rn(__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u));
+        pair = *reinterpret_cast<const uint32_t*>(&h);
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < 4; r++) {
+#pragma unroll
+      for (int i = 0; i < 2; i++) {
+        out->rows[r][2 * i] = __byte_perm(w[r][2 * i], w[r][2 * i + 1], 0x5410);
+        out->rows[r][2 * i + 1] = __byte_perm(w[r][2 * i], w[r][2 * i + 1], 0x7632);
+      }
+    }
+  }
+
+  __device__ void multiply(const uint8_t* stage, int run, const StepParameters& p) {
+    const uint8_t* x = stage + x_place + run * kXRows * kRunBytes;
+    if constexpr (Integer) {
+      const Operands w = codes(stage, run);
+#pragma unroll
+      for (int b = 0; b < Blocks; b++) {
+        const uint2 xs = *reinterpret_cast<const uint2*>(x + b * 8 * kRunBytes);
+#pragma unroll
+        for (int s = 0; s < 2; s++) {
+          const uint32_t operand[4] = {w.rows[2 * s][0], w.rows[2 * s + 1][0], w.rows[2 * s][1],
+                                       w.rows[2 * s + 1][1]};
+          multiply_s8(c[s][b], operand, xs.x, xs.y);
+        }
+      }
+    } else {
+      const Operands w = halves(stage, run, p);
+      float4 scales = {};
+      if constexpr (!kReal) scales = *reinterpret_cast<const float4*>(&p.scales[run][row_place]);
+#pragma unroll
+      for (int b = 0; b < Blocks; b++) {
+        const uint4 xs = *reinterpret_cast<const uint4*>(x + b * 8 * kRunBytes);
+#pragma unroll
+        for (int s = 0; s < 2; s++) {
+          const uint32_t first[4] = {w.rows[2 * s][0], w.rows[2 * s + 1][0], w.rows[2 * s][1],
+                                     w.rows[2 * s + 1][1]};
+          const uint32_t second[4] = {w.rows[2 * s][2], w.rows[2 * s + 1][2], w.rows[2 * s][3],
+                                      w.rows[2 * s + 1][3]};
+          if constexpr (kReal) {
+            multiply_f16(y[s][b], first, xs.x, xs.y);
+            multiply_f16(y[s][b], second, xs.z, xs.w);
+          } else {
+            // Scaled run by run: sums of a whole group would take as many registers again.
+            float d[4];
+            product_f16(d, first, xs.x, xs.y, 0.0f);
+            multiply_f16(d, second, xs.z, xs.w);
+            const float upper = s == 0 ? scales.x : scales.z, lower = s == 0 ? scales.y : scales.w;
+            y[s][b][0] = fmaf(d[0], upper, y[s][b][0]);
+            y[s][b][1] = fmaf(d[1], upper, y[s][b][1]);
+            y[s][b][2] = fmaf(d[2], lower, y[s][b][2]);
+            y[s][b][3] = fmaf(d[3], lower, y[s][b][3]);
           }
         }
       }
     }
-#pragma unroll
-    for (int b = 0; b < kWarpBlocks; b++) {
-      const uint8_t* from = x + (b * 8 + lane.g) * kTokenBytes + lane.t * 8 * kBytes;
-      if constexpr (Integer) {
-        const uint2 xs = *reinterpret_cast<const uint2*>(from);
-#pragma unroll
-        for (int m = 0; m < kWarpTiles; m++) multiply_s8(c[m][b], w[m][0], xs.x, xs.y);
-      } else {
-        for (int row = 0; row < x_rows; row += kPrefillTokens)
-          multiply_block(w, *reinterpret_cast<const uint4*>(from + row * kTokenBytes), b, run, p);
-      }
-    }
   }
 
-  /// Eight tokens by the warp's rows. Scaled run by run: sums of a whole group would take a third
-  /// of the registers.
-  __device__ void multiply_block(const uint32_t (&w)[kWarpTiles][2][4], uint4 xs, int b, int run,
-                                 const StepParameters& p) {
-#pragma unroll
-    for (int m = 0; m < kWarpTiles; m++) {
-      if constexpr (kReal) {
-        multiply_f16(y[m][b], w[m][0], xs.x, xs.y);
-        multiply_f16(y[m][b], w[m][1], xs.z, xs.w);
-      } else {
-        float d[4] = {0, 0, 0, 0};
-        multiply_f16(d, w[m][0], xs.x, xs.y);
-        multiply_f16(d, w[m][1], xs.z, xs.w);
-        const int row = (warp_row * kWarpTiles + m) * 16 + lane.g;
-        const float upper = p.scales[run][row], lower = p.scales[run][row + 8];
-        y[m][b][0] = fmaf(d[0], upper, y[m][b][0]);
-        y[m][b][1] = fmaf(d[1], upper, y[m][b][1]);
-        y[m][b][2] = fmaf(d[2], lower, y[m][b][2]);
-        y[m][b][3] = fmaf(d[3], lower, y[m][b][3]);
-      }
-    }
-  }
-
+  /// Of the block's tokens, what the lane's columns i of product b are.
   __device__ int token_of(int block, int i) const {
-    return first_token + warp_token * 32 + block * 8 + 2 * lane.t + i % 2;
+    const int row = warp_token * 8 * Blocks + block * 8 + 2 * lane.t + i % 2;
+    return first_token + (a.split != 0 ? row % (kXRows / 2) : row);
+  }
+  /// Whether the warp has what its tokens' activations have lost by rounding.
+  __device__ bool has_rest() const {
+    return a.split != 0 && warp_token == 1;
   }
 
-  /// What is left to do at the end of a group: the scales of integer sums, and minimums.
-  __device__ void finish(int step, int run) {
-    const StepParameters& p = parameters[step % 2];
-    const int group = (2 * step + run) / a.part.runs_per_group;
+  /// The scales of integer sums at the end of a group.
+  __device__ void finish(int group, int run, const StepParameters& p) {
     const bool minimum = a.part.zero_kind == Zeros::minimum;
-    if (!Integer && !minimum) return;
 #pragma unroll
-    for (int b = 0; b < kWarpBlocks; b++) {
+    for (int b = 0; b < Blocks; b++) {
 #pragma unroll
       for (int column = 0; column < 2; column++) {
-        const int token = token_of(b, column);
-        const bool real = token < a.tokens;
-        const int64_t at = static_cast<int64_t>(token) * a.part.groups + group;
-        float x_scale = 1, x_sum = 0;
-        int x_count = 0;
-        if constexpr (Integer) {
-          x_scale = real ? a.x_scales[token] : 0.0f;
-          x_count = real ? static_cast<const int*>(a.x_sums)[at] : 0;
-          x_sum = x_scale * static_cast<float>(x_count);
-        } else {
-          x_sum = real ? static_cast<const float*>(a.x_sums)[at] : 0.0f;
+        const int token = min(token_of(b, column), a.tokens - 1);
+        const float x_scale = a.x_scales[token];
+        const int x_count =
+            static_cast<const int*>(a.x_sums)[static_cast<int64_t>(token) * a.part.groups + group];
+#pragma unroll
+        for (int r = 0; r < 4; r++) {
+          const int row = row_place + r, s = r / 2, i = r % 2 * 2 + column;
+          const int before = minimum ? 0 : static_cast<int>(p.zeros[run][row]);
+          float sum = kGroups ? y[s][b][i] : 0.0f;
+          sum = fmaf(static_cast<float>(c[s][b][i] - before * x_count),
+                     p.scales[run][row] * x_scale, sum);
+          if (minimum) sum = fmaf(p.minimums[run][row], x_scale * static_cast<float>(x_count), sum);
+          if constexpr (kGroups)
+            y[s][b][i] = sum, c[s][b][i] = 0;
+          else
+            c[s][b][i] = __float_as_int(sum);
         }
+      }
+    }
+  }
+
+  /// f16: minimums times the sums of the activations, group by group, when all else is done: in the
+  /// loop there are no registers for it.
+  __device__ void add_minimums() {
+    if (a.part.zero_kind != Zeros::minimum || has_rest()) return;
+    const int tile = min(first_tile + row_place / 16, (a.part.rows + 15) / 16 - 1);
+#pragma unroll 1
+    for (int group = 0; group < a.part.groups; group++) {
+      float minimums[4];
 #pragma unroll
-        for (int m = 0; m < kWarpTiles; m++) {
+      for (int r = 0; r < 4; r++)
+        minimums[r] = minimum_at(a.part, static_cast<int64_t>(tile) * a.part.groups + group,
+                                 row_place % 16 + r);
 #pragma unroll
-          for (int half = 0; half < 2; half++) {
-            float& out = y[m][b][half * 2 + column];
-            const int row = (warp_row * kWarpTiles + m) * 16 + lane.g + half * 8;
-            if (minimum) out = fmaf(p.minimums[run][row], x_sum, out);
-            if constexpr (Integer) {
-              int& sum = c[m][b][half * 2 + column];
-              const int zero = minimum ? 0 : static_cast<int>(p.zeros[run][row]);
-              out =
-                  fmaf(static_cast<float>(sum - zero * x_count), p.scales[run][row] * x_scale, out);
-              sum = 0;
-            }
+      for (int b = 0; b < Blocks; b++) {
+#pragma unroll
+        for (int column = 0; column < 2; column++) {
+          const int64_t token = min(token_of(b, column), a.tokens - 1);
+          const float x_sum = static_cast<const float*>(a.x_sums)[token * a.part.groups + group];
+#pragma unroll
+          for (int r = 0; r < 4; r++) {
+            float& sum = y[r / 2][b][r % 2 * 2 + column];
+            sum = fmaf(minimums[r], x_sum, sum);
           }
         }
       }
@@ -232,61 +457,120 @@ struct Product {
 
   __device__ void run() {
 #pragma unroll
-    for (int m = 0; m < kWarpTiles; m++)
+    for (int s = 0; s < 2; s++)
 #pragma unroll
-      for (int b = 0; b < kWarpBlocks; b++)
+      for (int b = 0; b < Blocks; b++)
 #pragma unroll
-        for (int i = 0; i < 4; i++) c[m][b][i] = 0, y[m][b][i] = 0;
-    float scale = 0;
-    uint32_t zero = 0;
+        for (int i = 0; i < 4; i++) {
+          if constexpr (Integer) c[s][b][i] = 0;
+          if constexpr (!Integer || kGroups) y[s][b][i] = 0;
+        }
+    begin();
+    int mine = threadIdx.x / kPrefillRows;  // the run whose scale and zero this thread loads
     if constexpr (!kReal) {
-      load(0, &scale, &zero);
-      store(0, scale, zero);
+      load(0);
+      if (mine == 1) advance(1, 1);
+      store(0);
     }
 #pragma unroll
-    for (int s = 0; s < kStages - 1; s++) fetch(s);
-    int left = a.part.runs_per_group;
-    for (int step = 0; step < steps(); step++) {
-      wait_copies<kStages - 2>();
+    for (int s = 0; s < kPrefillStages - 1; s++) fetch();
+    int group = 0, left = a.part.runs_per_group, using_stage = 0;
+    for (int step = 0; step < steps; step++) {
+      wait_copies<kPrefillStages - 2>();
       __syncthreads();
-      fetch(step + kStages - 1);
-      if constexpr (!kReal) load(step + 1, &scale, &zero);
-#pragma unroll
+      fetch();
+      if constexpr (!kReal) advance(mine += 2, 2);
+      const uint8_t* stage = stages + using_stage * stage_bytes;
+      using_stage = using_stage + 1 == kPrefillStages ? 0 : using_stage + 1;
+      const StepParameters& p = parameters[step % 2];
+#pragma unroll(Width == 0 || kReal ? 1 : 2)
       for (int r = 0; r < 2; r++) {
         const int at = 2 * step + r;
         if (at >= a.part.runs) break;
-        multiply(step, r);
-        if constexpr (!kReal) {
+        multiply(stage, r, p);
+        if constexpr (kGroups) {
           if (--left > 0 && at + 1 < a.part.runs) continue;
-          finish(step, r);
+          finish(group++, r, p);
           left = a.part.runs_per_group;
         }
       }
-      if constexpr (!kReal) store(step + 1, scale, zero);
+      if constexpr (!kReal) store(step + 1);
+    }
+    if constexpr (!Integer) {
+      if constexpr (!kReal) add_minimums();
+      if (a.split != 0) add_rest();
+    } else if constexpr (!kGroups) {
+      finish(0, 0, parameters[(steps - 1) % 2]);
     }
     write();
   }
 
+  /// The sums of the activations' rests to those of the activations, through shared memory.
+  __device__ void add_rest() {
+    wait_copies<0>();
+    __syncthreads();
+    float* shared = reinterpret_cast<float*>(stages) + warp_row * 2 * Blocks * 4 * 32 + lane.lane;
+    if (warp_token == 1) {
+#pragma unroll
+      for (int i = 0; i < 2 * Blocks * 4; i++)
+        shared[i * 32] = y[i / (4 * Blocks)][i / 4 % Blocks][i % 4];
+    }
+    __syncthreads();
+    if (warp_token == 1) return;
+#pragma unroll
+    for (int i = 0; i < 2 * Blocks * 4; i++)
+      y[i / (4 * Blocks)][i / 4 % Blocks][i % 4] += shared[i * 32];
+  }
+
+  __device__ float result(int s, int b, int i) const {
+    if constexpr (Integer && !kGroups)
+      return __int_as_float(c[s][b][i]);
+    else
+      return y[s][b][i];
+  }
+
+  /// The lane's four rows stand side by side: 16 bytes where the rows of y begin at multiples.
   __device__ void write() const {
+    if (has_rest()) return;
+    const int row = first_tile * 16 + row_place;
+    const bool together = row + 4 <= a.part.rows && a.y_stride % 4 == 0;
+    float sums[4] = {}, bias[4] = {};
 #pragma unroll
-    for (int m = 0; m < kWarpTiles; m++)
+    for (int r = 0; r < 4; r++) {
+      if (row + r >= a.part.rows) break;
+      if (a.x_lows != nullptr) sums[r] = a.row_sums[row + r];
+      if (a.bias != nullptr) bias[r] = a.bias[row + r];
+    }
 #pragma unroll
-      for (int b = 0; b < kWarpBlocks; b++)
+    for (int b = 0; b < Blocks; b++) {
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-          const int row = (first_tile + warp_row * kWarpTiles + m) * 16 + lane.g + i / 2 * 8;
-          const int token = token_of(b, i);
-          if (row >= a.part.rows || token >= a.tokens) continue;
-          float sum = y[m][b][i];
-          if (a.x_lows != nullptr) sum = fmaf(a.x_lows[token], a.row_sums[row], sum);
-          if (a.bias != nullptr) sum += a.bias[row];
-          float* to = a.y + token * a.y_stride + row;
-          *to = a.add != 0 ? *to + sum : sum;
+      for (int column = 0; column < 2; column++) {
+        const int token = token_of(b, column);
+        if (token >= a.tokens) continue;
+        const float low = a.x_lows != nullptr ? a.x_lows[token] : 0.0f;
+        float* to = a.y + token * a.y_stride + row;
+        float v[4];
+#pragma unroll
+        for (int r = 0; r < 4; r++)
+          v[r] = fmaf(low, sums[r], result(r / 2, b, r % 2 * 2 + column)) + bias[r];
+        if (together) {
+          float4 all = {v[0], v[1], v[2], v[3]};
+          if (a.add != 0) {
+            const float4 old = *reinterpret_cast<const float4*>(to);
+            all = {old.x + v[0], old.y + v[1], old.z + v[2], old.w + v[3]};
+          }
+          *reinterpret_cast<float4*>(to) = all;
+          continue;
         }
+#pragma unroll
+        for (int r = 0; r < 4; r++)
+          if (row + r < a.part.rows) to[r] = a.add != 0 ? to[r] + v[r] : v[r];
+      }
+    }
   }
 };
 
-template <int Width, bool Integer>
+template <int Width, bool Integer, int Blocks>
 __device__ void prefill(const MatmulArguments& a) {
   extern __shared__ __align__(128) uint8_t memory[];
   __shared__ StepParameters parameters[Width == 16 ? 1 : 2];
@@ -295,17 +579,17 @@ __device__ void prefill(const MatmulArguments& a) {
     if (threadIdx.x < 16) levels[threadIdx.x] = a.part.levels[threadIdx.x];
     __syncthreads();
   }
-  Product<Width, Integer> p(a);
+  Product<Width, Integer, Blocks> p(a);
   const int warp = threadIdx.x / 32;
   p.first_tile = blockIdx.x * kTiles;
-  p.first_token = blockIdx.y * kPrefillTokens;
+  p.first_token = blockIdx.y * (a.split != 0 ? 8 * Blocks : 16 * Blocks);
   p.warp_row = warp / 2;
   p.warp_token = warp % 2;
   p.stages = memory;
   p.parameters = parameters;
+  p.steps = (a.part.runs + 1) / 2;
   p.weight_bytes = 128 * a.part.bits;
-  p.x_rows = a.split != 0 ? 2 * kPrefillTokens : kPrefillTokens;
-  p.stage_bytes = kTiles * p.weight_bytes + p.x_rows * kStepColumns * (Integer ? 1 : 2);
+  p.stage_bytes = kTiles * p.weight_bytes + 16 * Blocks * kStepColumns * (Integer ? 1 : 2);
   p.levels = levels;
   p.run();
 }
@@ -313,16 +597,25 @@ __device__ void prefill(const MatmulArguments& a) {
 }  // namespace
 }  // namespace sqf
 
-// One name for each form; the host's table (cuda/matmul.cpp) has the same.
-#define SQF_PREFILL(name, width, integer)                                  \
-  extern "C" __global__ void __launch_bounds__(32 * sqf::kPrefillWarps, 2) \
-      name(const __grid_constant__ sqf::MatmulArguments a) {               \
-    sqf::prefill<width, integer>(a);                                       \
+// One name for each form; the host's table (cuda/product.cpp) has the same. f16 operands of 128
+// tokens take more registers than two blocks on a multiprocessor have.
+#define SQF_PREFILL(name, width, integer, blocks)                                  \
+  extern "C" __global__ void __launch_bounds__(32 * sqf::kPrefillWarps,            \
+                                               width == 16 && blocks == 8 ? 1 : 2) \
+      name(const __grid_constant__ sqf::MatmulArguments a) {                       \
+    sqf::prefill<width, integer, blocks>(a);                                       \
   }
-SQF_PREFILL(prefill_4_f16, 4, false)
-SQF_PREFILL(prefill_8_f16, 8, false)
-SQF_PREFILL(prefill_any_f16, 0, false)
-SQF_PREFILL(prefill_4_s8, 4, true)
-SQF_PREFILL(prefill_8_s8, 8, true)
-SQF_PREFILL(prefill_any_s8, 0, true)
-SQF_PREFILL(prefill_real_f16, 16, false)
+SQF_PREFILL(prefill_4_f16_64, 4, false, 4)
+SQF_PREFILL(prefill_4_f16_128, 4, false, 8)
+SQF_PREFILL(prefill_8_f16_64, 8, false, 4)
+SQF_PREFILL(prefill_8_f16_128, 8, false, 8)
+SQF_PREFILL(prefill_any_f16_64, 0, false, 4)
+SQF_PREFILL(prefill_any_f16_128, 0, false, 8)
+SQF_PREFILL(prefill_real_f16_64, 16, false, 4)
+SQF_PREFILL(prefill_real_f16_128, 16, false, 8)
+SQF_PREFILL(prefill_4_s8_64, 4, true, 4)
+SQF_PREFILL(prefill_4_s8_128, 4, true, 8)
+SQF_PREFILL(prefill_8_s8_64, 8, true, 4)
+SQF_PREFILL(prefill_8_s8_128, 8, true, 8)
+SQF_PREFILL(prefill_any_s8_64, 0, true, 4)
+SQF_PREFILL(prefill_any_s8_128, 0, true, 8)

@@ -175,6 +175,29 @@ TEST(CudaProducts, IntegerProductsAreExact) {
       }
 }
 
+/// Several blocks of tokens and rows. Where the GPU has one multiprocessor, as in the second run of
+/// these tests, the kernels for blocks of 128 tokens are taken.
+TEST(CudaProducts, ManyTokens) {
+  const auto all = column_set(ColumnKind::all);
+  std::vector<EncodingRecord> encodings = {
+      affine_encoding(4, 32, Element::u8, true, ZeroKind::u4),
+      affine_encoding(4, 0, Element::f16, false, ZeroKind::minimum_f16),
+      affine_encoding(8, 64, Element::f16, false, ZeroKind::minimum_f16),
+      affine_encoding(8, 0, Element::f32, true, ZeroKind::u8),
+      affine_encoding(3, 128, Element::e8m0, false, ZeroKind::u8),
+      affine_encoding(7, 0, Element::bf16, false, ZeroKind::constant),
+      minifloat_encoding(2, 1, MinifloatKind::ocp, 32, Element::u8, true)};
+  for (const ColumnSetRecord& q : {all, integers(8, true), integers(6, false)})
+    for (const EncodingRecord& e : encodings)
+      for (int64_t tokens : {65, 200}) {
+        check({describe(e), {q}, {{e}}, SmoothState::none, Element::none, 0, true}, 150, 200,
+              tokens, "many");
+        if (HasFatalFailure()) return;
+      }
+  for (const Element type : {Element::f16, Element::bf16})
+    check({"real", {all}, {{real_encoding(type)}}}, 150, 200, 130, "many");
+}
+
 /// So long that warps, windows of scales and blocks share the columns.
 TEST(CudaProducts, LongRows) {
   const auto all = column_set(ColumnKind::all);
