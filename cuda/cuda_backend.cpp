@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cuda/attention.hpp"
 #include "cuda/graph.hpp"
 #include "cuda/product.hpp"
 #include "loader/dequantize.hpp"
@@ -11,8 +12,6 @@
 
 namespace sqf {
 namespace {
-
-constexpr int64_t kHeadDimStep = 8;  // numbers of a head that a thread of attention has
 
 /// Readers of the four activations of a layer, and its vectors.
 struct DeviceLayer {
@@ -50,7 +49,8 @@ struct CudaBackend final : Backend {
   PinnedMemory host_exchange, host_rows, host_logits;
   std::vector<float> all_logits;
   bool logits_on_host = false;  // all_logits, and not host_logits
-  CUfunction embed = nullptr, rotate = nullptr, attend = nullptr;
+  CUfunction embed = nullptr, rotate = nullptr;
+  Attention attend;
   Graph graph;
 
   CudaBackend(const ModelFile& f, ModelDescription description, const EngineOptions& o)
@@ -175,12 +175,14 @@ Result<void> CudaBackend::allocate() {
     if (!pinned) return pinned.error();
     *memory = std::move(*pinned);
   }
-  for (const auto& [function, name] :
-       {std::pair{&embed, "embed"}, std::pair{&rotate, "rotate"}, std::pair{&attend, "attend"}}) {
+  for (const auto& [function, name] : {std::pair{&embed, "embed"}, std::pair{&rotate, "rotate"}}) {
     auto kernel = device->kernel(name);
     if (!kernel) return kernel.error();
     *function = *kernel;
   }
+  auto made = Attention::make(*device, d.heads, d.kv_heads, d.head_dim, options.context, batch);
+  if (!made) return made.error();
+  attend = std::move(*made);
   return products->allocate();
 }
 
@@ -237,10 +239,13 @@ Result<void> CudaBackend::attention(const DeviceLayer& layer, int64_t index, int
   const auto columns = static_cast<unsigned>(tokens), heads = static_cast<unsigned>(d.heads);
   const LaunchShape shape = {columns, heads + 2 * static_cast<unsigned>(d.kv_heads), 32, 0};
   if (auto r = device->launch(rotate, shape, &turn); !r) return r;
-  const AttentionArguments look = {
-      turn.q,     turn.keys,     turn.values, turn.position, attended.as<float>(),
-      turn.heads, turn.kv_heads, turn.dim,    turn.context};
-  return device->launch(attend, {heads, columns, 32 * kAttentionWarps, 0}, &look);
+  AttentionArguments look = {};
+  look.q = turn.q;
+  look.keys = turn.keys;
+  look.values = turn.values;
+  look.position = turn.position;
+  look.out = attended.as<float>();
+  return attend.run(look, tokens);
 }
 
 Result<void> CudaBackend::run_layer(const DeviceLayer& layer, int64_t index, int64_t tokens) {

@@ -16,8 +16,6 @@ inline constexpr int kPrefillWarps = 8;  ///< of a block: 4 along the rows, 2 al
 inline constexpr int kPrefillRows = 128, kPrefillTokens = 64;  ///< or twice as many tokens
 inline constexpr int kPrefillStages = 3;
 inline constexpr int kFormThreads = 256;
-inline constexpr int kAttentionWarps = 4;
-inline constexpr int kMaxHeadDim = 256;
 
 /// What a code stands for before its scale.
 enum class Values : int32_t {
@@ -126,14 +124,6 @@ struct RotateArguments {
   const float* frequencies;  ///< [dim / 2]
   const int32_t* position;   ///< of the first token
   uint16_t *keys, *values;   ///< [kv_heads][context][dim] f16
-  int32_t heads, kv_heads, dim, context;
-};
-
-struct AttentionArguments {
-  const float* q;  ///< [tokens][heads][dim]
-  const uint16_t *keys, *values;
-  const int32_t* position;
-  float* out;  ///< [tokens][heads][dim]
   int32_t heads, kv_heads, dim, context;
 };
 

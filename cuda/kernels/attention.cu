@@ -1,128 +1,159 @@
-// What stands between the projections: heads normed and turned by their position, keys and values
-// put into the cache as f16, and attention over the cache.
+// Attention over the cache: a block takes rows of one KV head. Positions may be split over blocks,
+// the last of which joins what all have, always in the same order.
 
-#include <cuda_fp16.h>
-
-#include "cuda/kernels/arguments.hpp"
+#include "cuda/kernels/attention.cuh"
 
 namespace sqf {
 namespace {
 
-__device__ float sum_of_warp(float value) {
-  for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
-  return value;
-}
-
-/// Eight f16 as f32.
-__device__ void load_8(const uint16_t* from, float (&to)[8]) {
-  const uint4 raw = *reinterpret_cast<const uint4*>(from);
-  const uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
+/// Largest scores and totals [row][2] of the warp's rows.
+template <int Dim, bool Many>
+__device__ void write_statistics(const WarpAttention<Dim, Many>& at, float* to) {
 #pragma unroll
-  for (int i = 0; i < 4; i++) {
-    const float2 pair = __half22float2(*reinterpret_cast<const __half2*>(&words[i]));
-    to[2 * i] = pair.x, to[2 * i + 1] = pair.y;
+  for (int r = 0; r < 2; r++) {
+    const int row = at.row_warp * 16 + at.lane.g + 8 * r;
+    if (at.lane.t == 0 && row < at.tile.row_count)
+      *reinterpret_cast<float2*>(to + 2 * row) = {at.largest[r], at.total[r]};
   }
 }
 
-}  // namespace
-
-/// A warp takes one head of one token: grid (tokens, heads + 2 kv_heads), 32 threads. Pairs are
-/// (i, i + dim / 2).
-extern "C" __global__ void __launch_bounds__(32) rotate(const __grid_constant__ RotateArguments a) {
-  const int token = blockIdx.x, lane = threadIdx.x, half = a.dim / 2;
-  const int position = *a.position + token;
-  int head = blockIdx.y;
-  if (head >= a.heads + a.kv_heads) {
-    head -= a.heads + a.kv_heads;
-    const float* v = a.v + (static_cast<int64_t>(token) * a.kv_heads + head) * a.dim;
-    uint16_t* to = a.values + (static_cast<int64_t>(head) * a.context + position) * a.dim;
-    for (int i = lane; i < a.dim; i += 32) to[i] = __half_as_ushort(__float2half_rn(v[i]));
-    return;
-  }
-  const bool key = head >= a.heads;
-  if (key) head -= a.heads;
-  const float* from = key ? a.k + (static_cast<int64_t>(token) * a.kv_heads + head) * a.dim
-                          : a.q + (static_cast<int64_t>(token) * a.heads + head) * a.dim;
-  const float* weight = key ? a.k_norm : a.q_norm;
-  float norm = 1;
-  if (weight != nullptr) {
-    float squares = 0;
-    for (int i = lane; i < a.dim; i += 32) squares = fmaf(from[i], from[i], squares);
-    norm = 1.0f / sqrtf(sum_of_warp(squares) / static_cast<float>(a.dim) + a.epsilon);
-  }
-  for (int i = lane; i < half; i += 32) {
-    float first = from[i], second = from[i + half], sine, cosine;
-    if (weight != nullptr) first *= norm * weight[i], second *= norm * weight[i + half];
-    sincosf(static_cast<float>(position) * a.frequencies[i], &sine, &cosine);
-    const float x = first * cosine - second * sine, y = second * cosine + first * sine;
-    if (key) {
-      uint16_t* to = a.keys + (static_cast<int64_t>(head) * a.context + position) * a.dim;
-      to[i] = __half_as_ushort(__float2half_rn(x));
-      to[i + half] = __half_as_ushort(__float2half_rn(y));
-    } else {
-      float* to = a.q + (static_cast<int64_t>(token) * a.heads + head) * a.dim;
-      to[i] = x;
-      to[i + half] = y;
+/// The warp's sums to rows `pitch` floats apart or, where `to` is null, divided, to where results
+/// are.
+template <int Dim, bool Many>
+__device__ void write_sums(const WarpAttention<Dim, Many>& at, float* to, int pitch) {
+#pragma unroll
+  for (int r = 0; r < 2; r++) {
+    const int row = at.row_warp * 16 + at.lane.g + 8 * r;
+    if (row >= at.tile.row_count) continue;
+    const float factor = to == nullptr ? 1 / at.total[r] : 1;
+    float* const out = to == nullptr ? at.a.out + at.tile.place(at.a, row) : to + row * pitch;
+#pragma unroll
+    for (int n = 0; n < Dim / 8; n++) {
+      if (8 * n >= at.a.dim) break;
+      *reinterpret_cast<float2*>(out + 8 * n + 2 * at.lane.t) = {at.sum[n][2 * r] * factor,
+                                                                 at.sum[n][2 * r + 1] * factor};
     }
   }
 }
 
-/// One head of one token: grid (heads, tokens). Groups of `width` lanes, a power of two, take a
-/// position each, eight numbers a lane; every group keeps a softmax of its own, joined at the end.
-extern "C" __global__ void __launch_bounds__(32 * kAttentionWarps)
-    attend(const __grid_constant__ AttentionArguments a) {
-  __shared__ float largest[kAttentionWarps * 32], total[kAttentionWarps * 32];
-  __shared__ float sums[kAttentionWarps][kMaxHeadDim];
-  const int head = blockIdx.x, token = blockIdx.y, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const int kv_head = head / (a.heads / a.kv_heads), positions = *a.position + token + 1;
-  int width = 1;
-  while (width * 8 < a.dim) width *= 2;
-  const int part = lane % width, groups = kAttentionWarps * (32 / width);
-  const int group = warp * (32 / width) + lane / width;
-  const bool real = part * 8 < a.dim;
-  const float root = 1.0f / sqrtf(static_cast<float>(a.dim));
-  const int64_t at = (static_cast<int64_t>(token) * a.heads + head) * a.dim + part * 8;
-  const int64_t base = static_cast<int64_t>(kv_head) * a.context * a.dim + part * 8;
-
-  float q[8] = {}, sum[8] = {}, m = -INFINITY, l = 0;
-  if (real)
-    for (int i = 0; i < 8; i++) q[i] = a.q[at + i] * root;
-  const int rounds = (positions + groups - 1) / groups;
-  for (int round = 0; round < rounds; round++) {
-    const int position = round * groups + group;
-    const bool here = position < positions;
-    float k[8] = {}, score = 0;
-    if (here && real) load_8(a.keys + base + static_cast<int64_t>(position) * a.dim, k);
-#pragma unroll
-    for (int i = 0; i < 8; i++) score = fmaf(q[i], k[i], score);
-    for (int step = width / 2; step > 0; step /= 2)
-      score += __shfl_xor_sync(0xffffffffu, score, step);
-    if (!here) continue;
-    const float higher = fmaxf(m, score), keep = expf(m - higher), weight = expf(score - higher);
-    float v[8] = {};
-    if (real) load_8(a.values + base + static_cast<int64_t>(position) * a.dim, v);
-#pragma unroll
-    for (int i = 0; i < 8; i++) sum[i] = fmaf(sum[i], keep, weight * v[i]);
-    l = fmaf(l, keep, weight);
-    m = higher;
-  }
-  if (part == 0) largest[group] = m, total[group] = l;
-  __syncthreads();
-  float all = -INFINITY, denominator = 0;
-  for (int g = 0; g < groups; g++) all = fmaxf(all, largest[g]);
-  for (int g = 0; g < groups; g++) denominator += total[g] * expf(largest[g] - all);
-  const float share = expf(m - all) / denominator;
-  for (int i = 0; i < 8; i++) {
-    float s = sum[i] * share;
-    for (int step = width; step < 32; step *= 2) s += __shfl_xor_sync(0xffffffffu, s, step);
-    if (lane < width && real) sums[warp][part * 8 + i] = s;
-  }
-  __syncthreads();
-  for (int i = threadIdx.x; i < a.dim; i += 32 * kAttentionWarps) {
-    float s = 0;
-    for (int w = 0; w < kAttentionWarps; w++) s += sums[w][i];
-    a.out[(static_cast<int64_t>(token) * a.heads + head) * a.dim + i] = s;
-  }
+template <bool Global, typename T>
+__device__ T load(const T* from) {
+  return Global ? __ldcg(from) : *from;
 }
 
+/// Parts of the sums of the same rows: each is measured from its own largest scores.
+struct Parts {
+  const float* sums;        ///< [count][kRows][pitch]
+  const float* statistics;  ///< [count][kRows][2]
+  int count, pitch;
+};
+
+/// The parts together, in their order, to `sums` [kRows][dim] and `statistics` [kRows][2], or,
+/// where these are null, divided, to where results are. `table` [count][kRows] is shared memory.
+template <bool Global, int Dim, bool Many>
+__device__ void join(const WarpAttention<Dim, Many>& at, const Parts& parts, float* table,
+                     float* sums, float* statistics) {
+  constexpr int kRows = WarpAttention<Dim, Many>::kRows;
+  const int rows = at.tile.row_count, dim = at.a.dim;
+  for (int row = threadIdx.x; row < rows; row += blockDim.x) {
+    float most = -INFINITY, total = 0;
+    const float* statistic = parts.statistics + 2 * row;
+    for (int p = 0; p < parts.count; p++)
+      most = fmaxf(most, load<Global>(statistic + p * kRows * 2));
+    for (int p = 0; p < parts.count; p++) {
+      const float largest = load<Global>(statistic + p * kRows * 2);
+      const float factor = power_of_two(largest - base_of(most));
+      table[p * kRows + row] = factor;
+      total = fmaf(load<Global>(statistic + p * kRows * 2 + 1), factor, total);
+    }
+    if (sums != nullptr)
+      *reinterpret_cast<float2*>(statistics + 2 * row) = {most, total};
+    else
+      for (int p = 0; p < parts.count; p++) table[p * kRows + row] /= total;
+  }
+  __syncthreads();
+  for (int row = at.warp; row < rows; row += WarpAttention<Dim, Many>::kWarps)
+    for (int d = 2 * at.lane.lane; d < dim; d += 64) {
+      float2 x = {0, 0};
+#pragma unroll 4
+      for (int p = 0; p < parts.count; p++) {
+        const int64_t place = static_cast<int64_t>(p * kRows + row) * parts.pitch + d;
+        const float2 part = load<Global>(reinterpret_cast<const float2*>(parts.sums + place));
+        const float factor = table[p * kRows + row];
+        x.x = fmaf(part.x, factor, x.x), x.y = fmaf(part.y, factor, x.y);
+      }
+      float* const out = sums == nullptr ? at.a.out + at.tile.place(at.a, row) : sums + row * dim;
+      *reinterpret_cast<float2*>(out + d) = x;
+    }
+}
+
+/// Whether all other blocks that share the rows have written theirs.
+__device__ bool comes_last(uint32_t* ticket, int shares) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    last = atomicAdd(ticket, 1u) == static_cast<unsigned>(shares) - 1;
+    if (last) *ticket = 0;
+  }
+  __syncthreads();
+  if (last) __threadfence();
+  return last;
+}
+
+/// What the block has: the result, where it is alone; else a part of it.
+template <int Dim, bool Many>
+__device__ void finish(const WarpAttention<Dim, Many>& at) {
+  using Shape = WarpAttention<Dim, Many>;
+  const AttentionArguments& a = at.a;
+  const int shares = at.tile.shares;
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * gridDim.y * Shape::kRows;
+  const Parts all = {a.partial + first * a.dim, a.statistics + first * 2, shares, a.dim};
+  float *sums = nullptr, *statistics = nullptr;
+  if (shares > 1) {
+    sums = a.partial + (first + blockIdx.y * Shape::kRows) * a.dim;
+    statistics = a.statistics + (first + blockIdx.y * Shape::kRows) * 2;
+  }
+  if constexpr (Shape::kTeams > 1) {
+    float* const numbers = at.memory + Shape::kTeamRows * Shape::kPitch;
+    const Parts teams = {at.memory, numbers, Shape::kTeams, Shape::kPitch};
+    __syncthreads();
+    write_sums(at, at.memory + at.team * Shape::kRows * Shape::kPitch, Shape::kPitch);
+    write_statistics(at, numbers + at.team * Shape::kRows * 2);
+    __syncthreads();
+    join<false>(at, teams, numbers + Shape::kTeamRows * 2, sums, statistics);
+  } else {
+    write_sums(at, sums, a.dim);
+    if (shares > 1) write_statistics(at, statistics);
+  }
+  if (shares > 1 && comes_last(a.tickets + blockIdx.x, shares))
+    join<true>(at, all, at.memory, nullptr, nullptr);
+}
+
+template <int Dim, bool Many>
+__device__ void attend(const AttentionArguments& a) {
+  extern __shared__ __align__(128) float memory[];
+  __shared__ float scales[WarpAttention<Dim, Many>::kRows];
+  __shared__ uint16_t tokens[WarpAttention<Dim, Many>::kRows];
+  __shared__ AttentionTile tile;
+  WarpAttention<Dim, Many> attention(a, tile, scales, tokens, memory);
+  if (!attention.start()) return;
+  attention.run_strips();
+  finish(attention);
+}
+
+}  // namespace
 }  // namespace sqf
+
+// One name for each shape; the host (cuda/attention.cpp) makes the same names.
+#define SQF_ATTEND(name, dim, many)                                                          \
+  extern "C" __global__ void __launch_bounds__(sqf::attention_shape(dim, many).threads(), 2) \
+      name(const __grid_constant__ sqf::AttentionArguments a) {                              \
+    sqf::attend<dim, many>(a);                                                               \
+  }
+SQF_ATTEND(attend_64_few, 64, false)
+SQF_ATTEND(attend_64_many, 64, true)
+SQF_ATTEND(attend_128_few, 128, false)
+SQF_ATTEND(attend_128_many, 128, true)
+SQF_ATTEND(attend_256_few, 256, false)
+SQF_ATTEND(attend_256_many, 256, true)

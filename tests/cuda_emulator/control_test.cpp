@@ -127,6 +127,13 @@ TEST(EmulatorControl, DynamicSharedMemoryBeginsBehindTheStatic) {
   for (uint32_t i = 0; i < 32; i++) EXPECT_EQ(out[i], 32 + i);
 }
 
+TEST(EmulatorControl, DynamicSharedMemoryIsAlignedAsItSays) {
+  const auto out = run_one_block(
+      "mov.u32 %r2, dynamic; mov.u32 %r3, fixed; sub.u32 %r10, %r2, %r3; st.shared.u32 [fixed], 1;",
+      32, ".shared .align 128 .b8 fixed[20]; .extern .shared .align 128 .b8 dynamic[];", "", 128);
+  EXPECT_EQ(out[0], 128u);
+}
+
 TEST(EmulatorLanes, Shuffles) {
   const struct {
     const char* text;

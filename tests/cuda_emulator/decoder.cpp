@@ -39,7 +39,7 @@ std::string Decoder::run(const PtxFunction& entry) {
   for (const KernelParameter& parameter : kernel_.parameters) bindings.push_back(parameter.offset);
   unfold(instance, bindings);
   if (!error_.empty()) return error_;
-  kernel_.static_shared_bytes = aligned(kernel_.static_shared_bytes, 16);
+  kernel_.static_shared_bytes = aligned(kernel_.static_shared_bytes, dynamic_align_);
   for (Op& operation : kernel_.ops) {
     if (operation.offset >= kDynamicShared / 2 && operation.offset < kDynamicShared * 2 &&
         operation.space == Space::shared) {
@@ -72,7 +72,10 @@ int64_t Decoder::allot_local(int64_t bytes, int64_t align) {
 }
 
 int64_t Decoder::allot_shared(const std::string& name, const PtxVariable& variable) {
-  if (variable.external || variable.bytes == 0) return kDynamicShared;
+  if (variable.external || variable.bytes == 0) {
+    dynamic_align_ = std::max(dynamic_align_, variable.align);
+    return kDynamicShared;
+  }
   const auto found = shared_places_.find(name);
   if (found != shared_places_.end()) return found->second;
   const int64_t place = aligned(kernel_.static_shared_bytes, variable.align);

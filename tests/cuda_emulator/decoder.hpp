@@ -108,7 +108,8 @@ class Decoder {
   std::map<std::string, uint32_t> specials_;
   std::map<std::string, int64_t> shared_places_;
   std::vector<size_t>
-      dynamic_bases_;  // constants that count from the end of the static shared memory
+      dynamic_bases_;           // constants that count from the end of the static shared memory
+  int64_t dynamic_align_ = 16;  // of dynamic shared memory
   std::string error_;
 };
 

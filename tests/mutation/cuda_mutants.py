@@ -34,9 +34,9 @@ MUTANTS = [
     ("blocks that share a tile are not waited for", "decode.cu", "== gridDim.y - 1", "== 0", "CudaProducts.LongRows"),
     ("the zero of another row", "decode.cu", "window->zeros[slot * 16 + lane.g + 8]", "window->zeros[slot * 16 + lane.g]", FEW),
     ("activations in their own order", "forms.cu", "j == 1 ? 2 : j == 2 ? 1 : j", "j", FEW),
-    ("one position too few", "attention.cu", "*a.position + token + 1;", "*a.position + token;", "CudaModel.LogitsOfTheCpu"),
-    ("keys one position late", "attention.cu", "const int position = *a.position + token;",
+    ("keys one position late", "rotate.cu", "const int position = *a.position + token;",
      "const int position = *a.position + token + 1;", "CudaModel.LogitsOfTheCpu"),
+    ("a missing mask", "attention.cuh", "s[n][i] = -INFINITY;", "s[n][i] = s[n][i];", "CudaModel.LogitsOfTheCpu"),
     ("an edge of the division", "plain.cu", "for (int d = 0; d < place / 4; d++) byte /= radix;",
      "for (int d = 1; d < place / 4; d++) byte /= radix;", "CudaProducts.OtherGrids"),
 ]
@@ -67,7 +67,8 @@ class Mutation:
         images.mkdir()
         for fatbin in self.kernels.glob("*.fatbin"):
             shutil.copy(fatbin, images)
-        changed = [file] if file.endswith(".cu") else ["decode.cu", "prefill.cu"]
+        users = {"attention.cuh": ["attention.cu"]}
+        changed = [file] if file.endswith(".cu") else users.get(file, ["decode.cu", "prefill.cu"])
         for name in changed:
             done = run([self.nvcc, "-std=c++20", "--allow-unsupported-compiler", "--no-compress", "-I", self.folder,
                         "-gencode", "arch=compute_80,code=compute_80", "--fatbin", "-o",
