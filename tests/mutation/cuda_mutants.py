@@ -14,7 +14,8 @@ import sys
 import tempfile
 
 FEW = "CudaProducts.RaggedShapesAndTokens:CudaProducts.LongRows"
-ALL = "CudaProducts.*:CudaModel.*"
+ALL = "CudaProducts.*:CudaModel.*:CudaAttention.*"
+ATTENTION = "CudaAttention.*"
 # What is wrong, the file, what stood there, what stands there now, the tests that are run.
 MUTANTS = [
     ("wrong nibble", "tile.cuh", "{w & 0x0f0f0f0fu, w >> 4 & 0x0f0f0f0fu}", "{w >> 4 & 0x0f0f0f0fu, w & 0x0f0f0f0fu}", FEW),
@@ -36,7 +37,22 @@ MUTANTS = [
     ("activations in their own order", "forms.cu", "j == 1 ? 2 : j == 2 ? 1 : j", "j", FEW),
     ("keys one position late", "rotate.cu", "const int position = *a.position + token;",
      "const int position = *a.position + token + 1;", "CudaModel.LogitsOfTheCpu"),
-    ("a missing mask", "attention.cuh", "s[n][i] = -INFINITY;", "s[n][i] = s[n][i];", "CudaModel.LogitsOfTheCpu"),
+    ("a missing mask", "attention.cuh", "s[n][i] = -INFINITY;", "s[n][i] = s[n][i];", ATTENTION),
+    ("a mask for the strip's first row only", "attention.cuh", "tile.first + tokens[row + 8]};", "tile.first + tokens[row]};",
+     ATTENTION),
+    ("weights so far are not brought to the new largest score", "attention.cuh", "total[r] *= keep[r];", "", ATTENTION),
+    ("nor are sums", "attention.cuh", "sum[n][i] *= keep[i / 2];", "sum[n][i] *= 1;", ATTENTION),
+    ("positions behind the last", "attention.cuh", "first + row + i * kStep < end ? bytes : 0", "bytes", ATTENTION),
+    ("what queries and weights lose in f16", "attention.cuh", "__floats2half2_rn(x - back.x, y - back.y)",
+     "__floats2half2_rn(0, 0)", ATTENTION),
+    ("a strip that has not arrived", "attention.cuh", "wait_copies<kRing - 2>();", "wait_copies<kRing - 1>();", ATTENTION),
+    ("a strip that others still read", "attention.cuh", "    else\n      __syncthreads();", "", ATTENTION),
+    ("another KV head's cache", "attention.cuh", "static_cast<int64_t>(kv_head) * a.context",
+     "static_cast<int64_t>((kv_head + 1) % a.kv_heads) * a.context", ATTENTION),
+    ("a ticket that comes too early", "attention.cu", "== static_cast<unsigned>(shares) - 1", "== 0", ATTENTION),
+    ("a ticket that is not handed back", "attention.cu", "if (last) *ticket = 0;", "", ATTENTION),
+    ("parts as if they had one largest score", "attention.cu", "power_of_two(largest - base_of(most))", "1.0f", ATTENTION),
+    ("rows behind the last of a tile", "attention.cu", "if (row >= at.tile.row_count) continue;", "", ATTENTION),
     ("an edge of the division", "plain.cu", "for (int d = 0; d < place / 4; d++) byte /= radix;",
      "for (int d = 1; d < place / 4; d++) byte /= radix;", "CudaProducts.OtherGrids"),
 ]
