@@ -106,7 +106,6 @@ struct WarpAttention {
   Lane lane;
   int warp, row_warp, team;
   int end;                     // of the block's positions
-  int64_t copied;              // the thread's first number of position 0 in the cache
   float largest[2], total[2];  // of what was seen: of all lanes t, of this one
   float sum[Dim / 8][4];
   uint32_t held[kHold ? Dim / 16 : 1][2][4];
@@ -158,29 +157,23 @@ struct WarpAttention {
 
   /// A piece of the strip at `first`. What lies behind the last position or a head's numbers
   /// becomes 0: nothing that is no number meets a weight of 0.
-  __device__ void fetch(const uint16_t* cache, int piece, int first) {
-    if (first < end) {
+  __device__ void fetch(const AttentionTile& b, const uint16_t* cache, int piece, int first) {
+    if (first < b.end) {
       const int thread = threadIdx.x % kTeamThreads, row = thread / kPieces;
       const int bytes = thread % kPieces * 8 < a.dim ? 16 : 0;
-      const uint16_t* from = cache + copied + static_cast<int64_t>(first + row) * a.dim;
+      const int64_t position = static_cast<int64_t>(b.kv_head) * a.context + first + row;
+      const uint16_t* from = cache + position * a.dim + thread % kPieces * 8;
       const uint32_t to = piece_place(piece) + swizzled(row, thread % kPieces);
 #pragma unroll
       for (int i = 0; i < kStrip / kStep; i++) {
         // The bits of `row` and of the step do not meet.
         const uint32_t place = (to ^ ((i * kStep & 7) << 4)) + i * kStep * kRowBytes;
         asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(place),
-                     "l"(from + i * kStep * a.dim), "r"(first + row + i * kStep < end ? bytes : 0)
+                     "l"(from + i * kStep * a.dim), "r"(first + row + i * kStep < b.end ? bytes : 0)
                      : "memory");
       }
     }
     commit_copies();
-  }
-  __device__ void begin_copies(int kv_head, int first) {
-    copied = static_cast<int64_t>(kv_head) * a.context * a.dim +
-             threadIdx.x % kTeamThreads % kPieces * 8;
-#pragma unroll
-    for (int i = 0; i < kRing - 1; i++)
-      fetch(i % 2 == 0 ? a.keys : a.values, i, first + i / 2 * kQuantum);
   }
   /// For the oldest piece; all of the team are done with the one before it.
   __device__ void wait() {
@@ -256,8 +249,9 @@ struct WarpAttention {
   __device__ bool start() {
     const AttentionTile b = choose();
     if (b.begin == b.end) return false;
-    end = b.end;
-    begin_copies(b.kv_head, b.begin + team * kStrip);
+#pragma unroll
+    for (int i = 0; i < kRing - 1; i++)
+      fetch(b, i % 2 == 0 ? a.keys : a.values, i, b.begin + team * kStrip + i / 2 * kQuantum);
     load_queries(b);
     if (threadIdx.x == 0) tile = b;
     __syncthreads();
@@ -360,20 +354,20 @@ struct WarpAttention {
   }
 
   __device__ void run_strips() {
-    const bool has_rows = row_warp * 16 < tile.row_count;
     int strip = 0;
-    for (int position = tile.begin + team * kStrip; position < end; position += kQuantum) {
-      const bool sees = has_rows && position <= tile.first + tokens[row_warp * 16 + 15];
+    for (int position = tile.begin + team * kStrip; position < tile.end; position += kQuantum) {
+      const bool sees =
+          row_warp * 16 < tile.row_count && position <= tile.first + tokens[row_warp * 16 + 15];
       const int piece = kRing == 2 ? 0 : 2 * strip++;
       Scores s;
       wait();
-      fetch(a.values, piece + kRing - 1, position + (kRing - 1) / 2 * kQuantum);
+      fetch(tile, a.values, piece + kRing - 1, position + (kRing - 1) / 2 * kQuantum);
       if (sees) {
         score(piece, s);
         weigh(position, s);
       }
       wait();
-      fetch(a.keys, piece + kRing, position + kRing / 2 * kQuantum);
+      fetch(tile, a.keys, piece + kRing, position + kRing / 2 * kQuantum);
       if (sees) add_values(piece + 1, s);
     }
     wait_copies<0>();

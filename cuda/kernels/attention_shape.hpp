@@ -31,9 +31,9 @@ struct AttentionShape {
 /// 164 KB, and for one where a block may have 99.
 constexpr AttentionShape attention_shape(int dim, bool many) {
   if (!many) return {dim, 1, 4, 16, dim > 128 ? 2 : 4, 64, 64};
-  if (dim <= 64) return {dim, 8, 1, 64, 4, 128, 8};
-  if (dim <= 128) return {dim, 8, 1, 32, 2, 128, 8};
-  return {dim, 4, 1, 16, 2, 128, 8};
+  if (dim <= 64) return {dim, 8, 1, 64, 4, 128, 16};
+  if (dim <= 128) return {dim, 8, 1, 32, 2, 128, 16};
+  return {dim, 4, 1, 16, 2, 128, 16};
 }
 
 struct AttentionArguments {
