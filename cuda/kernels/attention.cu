@@ -136,6 +136,10 @@ __device__ void attend(const AttentionArguments& a) {
   __shared__ float scales[WarpAttention<Dim, Many>::kRows];
   __shared__ uint16_t tokens[WarpAttention<Dim, Many>::kRows];
   __shared__ AttentionTile tile;
+  // Two blocks on a multiprocessor: static memory is counted in 128 bytes, a block has 1 KiB more.
+  constexpr int kStatic =
+      (WarpAttention<Dim, Many>::kRows * 6 + sizeof(tile) + 1 + 127) / 128 * 128;
+  static_assert(2 * (WarpAttention<Dim, Many>::kSharedBytes + kStatic + 1024) <= 164 * 1024);
   WarpAttention<Dim, Many> attention(a, tile, scales, tokens, memory);
   if (!attention.start()) return;
   attention.run_strips();

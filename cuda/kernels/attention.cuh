@@ -1,7 +1,8 @@
 #pragma once
 // A warp's part of attention on tensor cores: softmax on the way, keys and values read once for all
 // query heads that share them. Scores and sums are as exact as in f32: queries and weights are two
-// f16 each, keys and values are f16 in the cache.
+// f16 each, keys and values are f16 in the cache. A value that is no number reaches all rows of the
+// tile that sees its strip, also those whose weight for it is 0.
 
 #include "cuda/kernels/attention_shape.hpp"
 #include "cuda/kernels/tile.cuh"
