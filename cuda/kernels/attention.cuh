@@ -53,13 +53,11 @@ __device__ inline void store_8(uint32_t to, uint32_t a, uint32_t b) {
   asm volatile("st.shared.v2.b32 [%0], {%1, %2};" ::"r"(to), "r"(a), "r"(b) : "memory");
 }
 
-/// Two blocks of eight columns, each times a's values and what they lost.
-__device__ inline void multiply_both(float (&c)[4], float (&d)[4], const uint32_t (&high)[4],
-                                     const uint32_t (&low)[4], const uint32_t (&b)[4]) {
-  multiply_f16(c, high, b[0], b[1]);
-  multiply_f16(d, high, b[2], b[3]);
-  multiply_f16(c, low, b[0], b[1]);
-  multiply_f16(d, low, b[2], b[3]);
+/// Two blocks of eight columns.
+__device__ inline void multiply_both(float (&c)[4], float (&d)[4], const uint32_t (&a)[4],
+                                     const uint32_t (&b)[4]) {
+  multiply_f16(c, a, b[0], b[1]);
+  multiply_f16(d, a, b[2], b[3]);
 }
 
 /// The rows and positions of a block.
@@ -276,10 +274,11 @@ struct WarpAttention {
 
   __device__ void score(int piece, Scores& s) {
     const uint32_t k = piece_place(piece) + beside();
+    Scores lost;  // of queries' low halves: by themselves where there are registers for it
 #pragma unroll
     for (int n = 0; n < kStrip / 8; n++)
 #pragma unroll
-      for (int i = 0; i < 4; i++) s[n][i] = 0;
+      for (int i = 0; i < 4; i++) s[n][i] = lost[n][i] = 0;
 #pragma unroll
     for (int d = 0; d < Dim / 16; d++) {
       uint32_t high[4], low[4];
@@ -288,10 +287,16 @@ struct WarpAttention {
       for (int n = 0; n < kStrip / 16; n++) {
         uint32_t b[4];
         load_matrices(b, columns(k + n * 16 * kRowBytes, d));
-        multiply_both(s[2 * n], s[2 * n + 1], kHold ? held[d][0] : high, kHold ? held[d][1] : low,
-                      b);
+        multiply_both(s[2 * n], s[2 * n + 1], kHold ? held[d][0] : high, b);
+        multiply_both(kHold ? lost[2 * n] : s[2 * n], kHold ? lost[2 * n + 1] : s[2 * n + 1],
+                      kHold ? held[d][1] : low, b);
       }
     }
+    if constexpr (kHold)
+#pragma unroll
+      for (int n = 0; n < kStrip / 8; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) s[n][i] += lost[n][i];
   }
 
   /// Scores become weights; sums are brought to the new largest score.
@@ -349,7 +354,8 @@ struct WarpAttention {
       for (int d = 0; d < Dim / 16; d++) {
         uint32_t b[4];
         load_transposed(b, columns(v + k * 16 * kRowBytes, d));
-        multiply_both(sum[2 * d], sum[2 * d + 1], high, low, b);
+        multiply_both(sum[2 * d], sum[2 * d + 1], high, b);
+        multiply_both(sum[2 * d], sum[2 * d + 1], low, b);
       }
     }
   }
