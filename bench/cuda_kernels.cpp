@@ -1,5 +1,5 @@
-// The products of real layers on the GPU's kernels: shapes of models of 1 to 70 billion weights, in
-// the encodings that people use, at several numbers of tokens.
+// The products of real layers, and attention, on the GPU's kernels: shapes of models of 1 to 70
+// billion weights, in the encodings that people use, at several numbers of tokens.
 //
 //   sqf_bench_cuda [--rows N] [--repeat R] [--only TEXT] [--tokens T]
 //
@@ -17,6 +17,7 @@
 #include <memory>
 
 #include "bench/cublas.hpp"
+#include "cuda/attention.hpp"
 #include "cuda/graph.hpp"
 #include "cuda/product.hpp"
 #include "tests/runtime/composed_file.hpp"
@@ -37,6 +38,18 @@ constexpr Shape kShapes[] = {
     {"34B k", 1024, 8192},    {"34B gate", 22016, 8192}, {"34B down", 8192, 22016},
     {"70B q", 8192, 8192},    {"70B k", 1024, 8192},     {"70B gate", 28672, 8192},
     {"70B down", 8192, 28672}};
+
+struct Heads {
+  const char* name;
+  int64_t heads, kv_heads, dim;
+};
+
+constexpr Heads kHeads[] = {{"1B heads", 32, 8, 64},
+                            {"8B heads", 32, 8, 128},
+                            {"34B heads", 64, 8, 128},
+                            {"70B heads", 64, 8, 128}};
+constexpr int64_t kPositions = 4096;
+constexpr char kAttention[] = "attention, 4096 positions";
 
 ColumnSetRecord columns_of(ColumnKind kind, int bits = 0, bool asymmetric = false) {
   ColumnSetRecord set = {};
@@ -209,6 +222,45 @@ Result<void> measure(const Device& device, const Composition& c, const Shape& sh
   return {};
 }
 
+/// The last tokens of kPositions, over a cache in f16: what is stored are all keys and values.
+Result<void> measure_attention(const Device& device, const Heads& of, const Options& o) {
+  const auto stored = static_cast<uint64_t>(4 * kPositions * of.kv_heads * of.dim);
+  for (const int64_t tokens : o.tokens) {
+    auto attention = Attention::make(device, of.heads, of.kv_heads, of.dim, kPositions, tokens);
+    if (!attention) return attention.error();
+    const auto row_bytes = static_cast<size_t>(tokens * of.heads * of.dim) * 4;
+    const auto first = static_cast<int32_t>(kPositions - tokens);
+    auto q = device.allocate(row_bytes, "q"), out = device.allocate(row_bytes, "out");
+    auto position = device.allocate(sizeof(first), "position");
+    std::vector<DeviceMemory> caches;  // keys, values, keys, values ..
+    for (int64_t left = 2 * copies_of(stored, o); left > 0; left--) {
+      auto cache = device.allocate(stored / 2, "the cache");
+      if (!cache) return cache.error();
+      if (auto r = device.zero(cache->as(), cache->size()); !r) return r;
+      caches.push_back(std::move(*cache));
+    }
+    if (!q || !out || !position) return !q ? q.error() : !out ? out.error() : position.error();
+    if (auto r = device.zero(q->as(), q->size()); !r) return r;
+    if (auto r = device.copy_to_device(position->as(), &first, sizeof(first)); !r) return r;
+    auto seconds = median_seconds(device, o.repeat, [&]() -> Result<void> {
+      for (size_t i = 0; i < caches.size(); i += 2) {
+        AttentionArguments a = {};
+        a.q = q->as<float>();
+        a.keys = caches[i].as<uint16_t>();
+        a.values = caches[i + 1].as<uint16_t>();
+        a.position = position->as<int32_t>();
+        a.out = out->as<float>();
+        if (auto r = attention->run(a, tokens); !r) return r;
+      }
+      return {};
+    });
+    if (!seconds) return seconds.error();
+    print({{"weights_allocation", caches[0].size()}}, of.name, kAttention, tokens, stored,
+          2 * *seconds / static_cast<double>(caches.size()));
+  }
+  return {};
+}
+
 Result<void> measure_all(const Options& o) {
   auto device = Device::open();
   if (!device) return device.error();
@@ -225,6 +277,9 @@ Result<void> measure_all(const Options& o) {
       if (auto r = measure(**device, c, shape, o, folder.path()); !r) return r;
     }
   }
+  for (const Heads& of : kHeads)
+    if ((std::string(of.name) + ", " + kAttention + ";").find(o.only) != std::string::npos)
+      if (auto r = measure_attention(**device, of, o); !r) return r;
   return {};
 }
 
