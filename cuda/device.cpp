@@ -176,9 +176,12 @@ Result<void> Device::allow_shared(CUfunction function, unsigned bytes) const {
   if (bytes > static_cast<unsigned>(shared_limit_))
     return unsupported(name_ + " has " + std::to_string(shared_limit_) +
                        " bytes of shared memory a block; a kernel needs " + std::to_string(bytes));
+  unsigned& allowed = shared_[function];
+  if (bytes <= allowed) return {};
   const CUresult r = driver_->function_set_attribute(
       function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, static_cast<int>(bytes));
   if (r != CUDA_SUCCESS) return cuda_error(*driver_, r, "asking for shared memory");
+  allowed = bytes;
   return {};
 }
 

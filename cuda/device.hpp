@@ -88,8 +88,8 @@ class Device {
 
   /// Errors: io for a name that no image has.
   Result<CUfunction> kernel(const std::string& name) const;
-  /// Lets the kernel be launched with so much shared memory. Errors: unsupported where the GPU has
-  /// less.
+  /// Lets the kernel be launched with so much shared memory, or with more where that was asked for
+  /// before. Errors: unsupported where the GPU has less.
   Result<void> allow_shared(CUfunction function, unsigned bytes) const;
   /// `arguments` is the kernel's one struct.
   Result<void> launch(CUfunction function, const LaunchShape& shape, const void* arguments) const;
@@ -113,6 +113,7 @@ class Device {
   int capability_ = 0, multiprocessors_ = 0, shared_limit_ = 0;
   std::vector<CUmodule> modules_;
   mutable std::map<std::string, CUfunction> kernels_;
+  mutable std::map<CUfunction, unsigned> shared_;  ///< allowed so far
 };
 
 }  // namespace sqf

@@ -2,61 +2,11 @@
 // driver is the emulator that SQF_LIBCUDA names, or a real one.
 #include <gtest/gtest.h>
 
-#include "cuda/product.hpp"
-#include "tests/runtime/compositions.hpp"
+#include "tests/cuda/layer_product.hpp"
 #include "tests/runtime/multiply_reference.hpp"
 
 namespace sqf {
 namespace {
-
-/// Open until the process ends: the driver may be gone before a static object is.
-Device& gpu() {
-  static Device* const device = [] {
-    auto opened = Device::open();
-    if (!opened) {
-      ADD_FAILURE() << opened.error().message;
-      std::abort();
-    }
-    return opened->release();
-  }();
-  return *device;
-}
-
-/// y [tokens][rows] of the layer.
-Result<std::vector<float>> product(const OpenedLayer& o, const std::vector<float>& x, bool exact) {
-  const Device& device = gpu();
-  const int64_t tokens = static_cast<int64_t>(x.size()) / o.linear.columns;
-  auto weights = DeviceWeights::upload(device, o.file);
-  if (!weights) return weights.error();
-  Products products(device, &*weights, tokens, exact);
-  const Linear* const layers[] = {&o.linear};
-  auto readers = products.prepare(layers);
-  if (!readers) return readers.error();
-  if (auto r = products.allocate(); !r) return r.error();
-  std::vector<float> y(static_cast<size_t>(tokens * o.linear.rows));
-  auto on_device = device.allocate(x.size() * 4, "x");
-  auto result = device.allocate(y.size() * 4, "y");
-  if (!on_device || !result) return on_device ? result.error() : on_device.error();
-  if (auto r = device.copy_to_device(on_device->as(), x.data(), x.size() * 4); !r) return r.error();
-  float* const to = result->as<float>();
-  const DeviceActivation activation = {FormSource::plain, on_device->as<float>(), nullptr, 0};
-  if (auto r = products.run(*readers, activation, tokens, std::span(&to, 1), false); !r)
-    return r.error();
-  if (auto r = device.copy_to_host(y.data(), to, y.size() * 4); !r) return r.error();
-  if (auto r = device.wait(); !r) return r.error();
-  return y;
-}
-
-/// An activation and a level are rounded to f16, a low-rank pair's narrow activation as well; split
-/// ones twice, which leaves a level. The rest is f32, as many roundings as a sum goes through.
-double bound_of(const Linear& linear, double magnitude, bool split) {
-  const auto groups = static_cast<double>(linear.columns / 16 + 1);
-  const bool table = std::any_of(linear.parts.begin(), linear.parts.end(), [](const auto& part) {
-    return part.weight.encoding.grid == Grid::levels;
-  });
-  const double halves = split ? 2 * 0x1p-22 + (table ? 0x1p-11 : 0) : 3 * 0x1p-11;
-  return (halves + (4 * groups + 64) * 0x1p-24) * magnitude + 1e-6;
-}
 
 void check(const Composition& c, int64_t rows, int64_t columns, int64_t tokens,
            const std::string& what) {
@@ -65,7 +15,7 @@ void check(const Composition& c, int64_t rows, int64_t columns, int64_t tokens,
   const auto x = random_tokens(tokens, columns, static_cast<uint32_t>(tokens));
   const auto want = multiply_reference(o.file, o.file.tensor(0), x, true);
   for (bool exact : {false, true}) {
-    const auto y = product(o, x, exact);
+    const auto y = product(gpu(), o, x, exact);
     ASSERT_TRUE(y) << what << ", " << c.name << ": " << y.error().message;
     for (size_t i = 0; i < y->size(); i++)
       ASSERT_NEAR((*y)[i], want.y[i], bound_of(o.linear, want.magnitude[i], exact || tokens <= 4))
@@ -169,7 +119,7 @@ TEST(CudaProducts, IntegerProductsAreExact) {
         std::mt19937 random(3);
         for (float& v : x) v = static_cast<float>(static_cast<int>(random() % 801) - 400) / 2;
         const auto want = multiply_reference(o.file, o.file.tensor(0), x, true);
-        const auto y = product(o, x, false);
+        const auto y = product(gpu(), o, x, false);
         ASSERT_TRUE(y) << y.error().message;
         for (size_t i = 0; i < y->size(); i++) ASSERT_EQ((*y)[i], want.y[i]) << bits << " at " << i;
       }
@@ -209,6 +159,18 @@ TEST(CudaProducts, LongRows) {
       check({describe(e), {all}, {{e}}}, 35, 10016, tokens, "long");
       if (HasFatalFailure()) return;
     }
+}
+
+/// One kernel for parts of which the first wants more shared memory than the second.
+TEST(CudaProducts, APartAfterAWiderOne) {
+  const EncodingRecord wide = affine_encoding(7, 0, Element::f32, false, ZeroKind::constant);
+  const EncodingRecord slim = affine_encoding(3, 0, Element::f32, false, ZeroKind::constant);
+  const Composition c{"", {integers(8, false)}, {{wide}, {slim}}};
+  const OpenedLayer o(c, 20, 200);
+  for (const int64_t tokens : {8, 20}) {
+    const auto y = product(gpu(), o, random_tokens(tokens, 200, 1), false);
+    ASSERT_TRUE(y) << y.error().message;
+  }
 }
 
 }  // namespace
