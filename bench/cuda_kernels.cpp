@@ -60,6 +60,15 @@ ColumnSetRecord columns_of(ColumnKind kind, int bits = 0, bool asymmetric = fals
   return set;
 }
 
+/// Every plane of radix 2, a scale a row.
+EncodingRecord bit_planes(int bits) {
+  EncodingRecord e = affine_encoding(bits, 0, Element::f32, false, ZeroKind::u8);
+  e.plane_count = static_cast<uint8_t>(bits);
+  std::fill(e.radices.begin(), e.radices.end(), 0);
+  std::fill_n(e.radices.begin(), bits, 2);
+  return e;
+}
+
 std::vector<Composition> compositions() {
   const auto all = columns_of(ColumnKind::all);
   const EncodingRecord four = affine_encoding(4, 32, Element::u8, true, ZeroKind::u4);
@@ -77,6 +86,8 @@ std::vector<Composition> compositions() {
   list.push_back({"W4A4 + outliers",
                   {columns_of(ColumnKind::list), columns_of(ColumnKind::rest, 4, true)},
                   {{real_encoding(Element::f16), 0}, {row4, 1}}});
+  list.push_back({"W2A4 bits", {columns_of(ColumnKind::all, 4, true)}, {{bit_planes(2)}}});
+  list.push_back({"W1A8 bits", {columns_of(ColumnKind::all, 8, true)}, {{bit_planes(1)}}});
   list.push_back({"W4A16 g32 + rank 32", {all}, {{four}}, SmoothState::none, Element::i8, 32});
   return list;
 }

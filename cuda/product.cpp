@@ -1,6 +1,7 @@
 #include "cuda/product.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "format/activation.hpp"
@@ -18,12 +19,22 @@ constexpr int kWindowBytes = 2 * 16 * 16 * 4;  // scales and zeros of a warp, de
 /// than these would not leave room for two blocks on a multiprocessor.
 constexpr int64_t kSplitTokens = 4;
 
-int64_t padded(int64_t columns) {
-  return (columns + kStepColumns - 1) / kStepColumns * kStepColumns;
+constexpr unsigned kForFew = 1, kForMany = 2;  // up to kSomeTokens tokens, more
+
+int64_t padded(int64_t columns, FormType type = FormType::f16) {
+  const int64_t step = type == FormType::s4   ? kNibbleColumns
+                       : type == FormType::b1 ? kBitColumns
+                                              : kStepColumns;
+  return (columns + step - 1) / step * step;
 }
 
-int64_t element_bytes(FormType type) {
-  return type == FormType::f32 ? 4 : type == FormType::f16 ? 2 : 1;
+int64_t row_bytes(const FormArguments& form) {
+  const int64_t bits = form.type == FormType::f32   ? 32
+                       : form.type == FormType::f16 ? 16
+                       : form.type == FormType::s8  ? 8
+                       : form.type == FormType::s4  ? 4
+                                                    : form.planes;
+  return form.stride * bits / 8;
 }
 
 /// Decode: the pipelines of eight warps, as long as decode.cu has them; real values have no window.
@@ -39,6 +50,8 @@ unsigned decode_shared(const Product& p, int64_t tokens, bool split) {
 
 /// The stages of prefill.cu; `x_rows` are a block's tokens, or the two halves of as many.
 unsigned prefill_shared(const Product& p, int64_t x_rows) {
+  if (p.integer && p.integers.many != FormType::s8)
+    return narrow_shared(p.integers.many, p.arguments.part.plane_count, p.arguments.x_planes);
   return static_cast<unsigned>(kPrefillStages * (kPrefillRows / 16 * 128 * p.arguments.part.bits +
                                                  x_rows * kStepColumns * (p.integer ? 1 : 2)));
 }
@@ -59,7 +72,8 @@ void set_quantizer(const ColumnSetRecord& set, FormArguments* form) {
   const IntegerRange range = integers_of(set);
   form->lowest = range.lowest;
   form->highest = range.highest;
-  form->shift = range.highest > 127 ? 128 : 0;
+  // About the middle of the range: signed numbers of as many bits, in whichever form.
+  form->shift = set.asymmetric != 0 ? (range.highest + 1) / 2 : 0;
 }
 
 bool quantizes_integers(const Feed* feed) {
@@ -81,16 +95,20 @@ bool Products::splits(int64_t tokens) const {
   return exact_ || tokens <= kSplitTokens;
 }
 
-Result<size_t> Products::form_of(Readers* readers, const Feed* feed, FormType type, int32_t group) {
+Result<size_t> Products::form_of(Readers* readers, const Feed* feed, FormType type, int32_t group,
+                                 unsigned use) {
   for (size_t i = 0; i < readers->forms.size(); i++) {
     const FormArguments& known = readers->forms[i];
-    if (readers->feeds[i] == feed && known.type == type && known.group == group) return i;
+    if (readers->feeds[i] != feed || known.type != type || known.group != group) continue;
+    readers->uses[i] |= use;
+    return i;
   }
   FormArguments form = {};
   form.type = type;
   form.columns = static_cast<int32_t>(readers->columns);
   form.count = feed != nullptr ? static_cast<int32_t>(feed->count) : form.columns;
-  form.stride = padded(form.count);
+  form.stride = padded(form.count, type);
+  form.planes = type == FormType::b1 ? activation_planes(feed->set.bits) : 0;
   form.group = group;
   form.groups = group == 0 ? 0 : (form.count + group - 1) / group;
   if (feed != nullptr) {
@@ -106,11 +124,11 @@ Result<size_t> Products::form_of(Readers* readers, const Feed* feed, FormType ty
   const size_t slot = readers->forms.size();
   slot_bytes_.resize(std::max(slot_bytes_.size(), slot + 1));
   slot_groups_.resize(slot_bytes_.size());
-  slot_bytes_[slot] =
-      std::max(slot_bytes_[slot], static_cast<size_t>(form.stride * element_bytes(type)));
+  slot_bytes_[slot] = std::max(slot_bytes_[slot], static_cast<size_t>(row_bytes(form)));
   slot_groups_[slot] = std::max(slot_groups_[slot], static_cast<size_t>(form.groups));
   readers->forms.push_back(form);
   readers->feeds.push_back(feed);
+  readers->uses.push_back(use);
   return slot;
 }
 
@@ -122,13 +140,22 @@ Result<void> Products::choose_kernel(Product* p, const char* width) {
     return {};
   };
   if (p->plain) return take(&p->few, "plain_f32");
+  if (p->integers.few == FormType::b1) {
+    for (size_t i = 0; i < decode_b1_.size(); i++) {
+      if (auto r = take(&decode_b1_[i], "decode_b1_" + std::to_string(1 << i)); !r) return r;
+      if (auto r = device_.allow_shared(decode_b1_[i], kBitSharedBytes); !r) return r;
+    }
+    if (auto r = take(&p->many, "prefill_b1"); !r) return r;
+    return device_.allow_shared(p->many, prefill_shared(*p, false));
+  }
   const std::string form = std::string(width) + (p->integer ? "_s8" : "_f16");
   if (auto r = take(&p->few, "decode_" + form + "_8"); !r) return r;
   if (auto r = take(&p->some, "decode_" + form + "_16"); !r) return r;
-  if (auto r = take(&p->many, "prefill_" + form + "_64"); !r) return r;
+  const bool nibbles = p->integers.many == FormType::s4;
+  if (auto r = take(&p->many, nibbles ? "prefill_s4" : "prefill_" + form + "_64"); !r) return r;
   // Of groups of integers, sums for so many tokens have no room.
   p->most = p->many;
-  if (!p->integer || p->arguments.part.groups == 1)
+  if (!nibbles && (!p->integer || p->arguments.part.groups == 1))
     if (auto r = take(&p->most, "prefill_" + form + "_128"); !r) return r;
   const std::pair<CUfunction, unsigned> needs[] = {
       {p->few, decode_shared(*p, kFewTokens, false)},
@@ -148,10 +175,16 @@ Result<Product> Products::product(Readers* readers, const DevicePart& part,
   p.integer = !p.plain && encoding != nullptr && has_integer_kernel(*encoding) &&
               quantizes_integers(feed) && part.group <= kLongestIntegerRow;
   const bool sums = p.integer || (!p.plain && part.zero_kind == Zeros::minimum);
-  const FormType type = p.plain ? FormType::f32 : p.integer ? FormType::s8 : FormType::f16;
-  auto form = form_of(readers, feed, type, sums ? part.group : 0);
-  if (!form) return form.error();
-  p.form = *form;
+  const FormType real = p.plain ? FormType::f32 : FormType::f16;
+  if (p.integer) p.integers = integer_forms(device_.capability(), part, feed->set.bits);
+  p.arguments.x_planes = p.integer ? activation_planes(feed->set.bits) : 0;
+  auto few =
+      form_of(readers, feed, p.integer ? p.integers.few : real, sums ? part.group : 0, kForFew);
+  auto many =
+      form_of(readers, feed, p.integer ? p.integers.many : real, sums ? part.group : 0, kForMany);
+  if (!few || !many) return few ? many.error() : few.error();
+  p.form = *few;
+  p.many_form = *many;
   tiles_ = std::max<int64_t>(tiles_, (part.rows + 15) / 16);
   if (auto r = choose_kernel(&p, width_of(part)); !r) return r.error();
   return p;
@@ -308,8 +341,14 @@ Result<void> Products::multiply(const Product& p, float* y, int64_t y_stride, bo
   const auto rows = static_cast<unsigned>(a.part.rows), tiles = (rows + 15) / 16;
   if (p.plain)
     return device_.launch(p.few, {(rows + 7) / 8, static_cast<unsigned>(tokens), 256, 0}, &a);
+  if (p.integers.few == FormType::b1 && few_for_bits(tokens, a.x_planes)) {
+    const BitLaunch launch = bit_launch(a, device_.multiprocessors(), kMaxSplits);
+    a.stages = launch.stages;
+    const auto kernel = static_cast<size_t>(std::countr_zero(static_cast<unsigned>(launch.blocks)));
+    return device_.launch(decode_b1_[kernel], launch.shape, &a);
+  }
   // Split activations of more tokens than kSplitTokens leave decoding no room.
-  if (tokens > kSomeTokens || (a.split != 0 && tokens > kSplitTokens))
+  if (tokens > kSomeTokens || p.few == nullptr || (a.split != 0 && tokens > kSplitTokens))
     return multiply_many(p, a, tokens);
   // Two blocks for every multiprocessor, as long as a warp keeps four steps.
   const int64_t steps = (a.part.runs + 1) / 2, wanted = 2 * device_.multiprocessors();
@@ -322,8 +361,11 @@ Result<void> Products::multiply(const Product& p, float* y, int64_t y_stride, bo
 
 Result<void> Products::run(const Readers& readers, const DeviceActivation& activation,
                            int64_t tokens, std::span<float* const> y, bool add) const {
-  for (size_t i = 0; i < readers.forms.size(); i++)
+  const unsigned use = tokens > kSomeTokens ? kForMany : kForFew;
+  for (size_t i = 0; i < readers.forms.size(); i++) {
+    if ((readers.uses[i] & use) == 0) continue;
     if (auto r = make_form(readers.forms[i], activation, i, tokens); !r) return r;
+  }
   for (size_t l = 0; l < readers.layers.size(); l++) {
     bool onto = add;
     const int64_t stride = readers.layers[l][0].arguments.part.rows;
@@ -334,13 +376,15 @@ Result<void> Products::run(const Readers& readers, const DeviceActivation& activ
         a.x = narrow_form_.as();
         a.x_stride = padded(a.part.columns);
       } else {
-        place_form(p.form, readers.forms[p.form], &a);
+        const size_t form = use == kForMany ? p.many_form : p.form;
+        place_form(form, readers.forms[form], &a);
       }
       const bool narrow = p.narrow == 0;
       if (auto r = narrow ? multiply(p, narrow_.as<float>(), a.part.rows, false, tokens)
                           : multiply(p, y[l], stride, onto, tokens);
           !r)
         return r;
+      // The next product, of outlier columns say, takes y as its epilogue reads it: once.
       if (!narrow) onto = true;
     }
   }

@@ -3,9 +3,11 @@
 // multiplies which part by which form. Everything is settled when the model is loaded; a pass only
 // launches.
 
+#include <array>
 #include <memory>
 #include <vector>
 
+#include "cuda/integer_forms.hpp"
 #include "cuda/weights.hpp"
 
 namespace sqf {
@@ -25,14 +27,17 @@ struct Product {
   CUfunction many = nullptr, most = nullptr;  ///< more, in blocks of 64 and of 128
   bool plain = false;                         ///< the one kernel for every encoding
   bool integer = false;
-  size_t form = 0;  ///< which of the readers' forms is x
-  int narrow = -1;  ///< or the narrow activation of a low-rank pair: B's y, A's x
+  IntegerForms integers;
+  size_t form = 0;       ///< which of the readers' forms is x
+  size_t many_form = 0;  ///< for more than 16 tokens
+  int narrow = -1;       ///< or the narrow activation of a low-rank pair: B's y, A's x
 };
 
 /// The layers that read one activation, with its forms.
 struct Readers {
   std::vector<FormArguments> forms;  ///< of one token each; x and memory set when launched
   std::vector<const void*> feeds;    ///< which feed each is of
+  std::vector<unsigned> uses;        ///< whether some kernel wants it: kForFew, kForMany
   std::vector<std::vector<Product>> layers;
   int64_t columns = 0;
 };
@@ -55,7 +60,8 @@ class Products {
 
  private:
   bool splits(int64_t tokens) const;
-  Result<size_t> form_of(Readers* readers, const Feed* feed, FormType type, int32_t group);
+  Result<size_t> form_of(Readers* readers, const Feed* feed, FormType type, int32_t group,
+                         unsigned use);
   Result<Product> product(Readers* readers, const DevicePart& part, const EncodingRecord* encoding,
                           const Feed* feed);
   Result<void> add_low_rank(Readers* readers, const Linear& linear, std::vector<Product>* out);
@@ -79,6 +85,7 @@ class Products {
   std::vector<DeviceMemory> slots_, slot_scales_, slot_lows_, slot_sums_;
   DeviceMemory ranges_, narrow_, narrow_form_, partial_, tickets_;
   CUfunction form_ = nullptr;
+  std::array<CUfunction, 4> decode_b1_ = {};  ///< for 1, 2, 4 and 8 eights of activations' planes
 };
 
 }  // namespace sqf

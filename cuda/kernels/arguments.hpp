@@ -15,6 +15,9 @@ inline constexpr int kDecodeTokens = 8;  ///< of one tensor-core block
 inline constexpr int kPrefillWarps = 8;  ///< of a block: 4 along the rows, 2 along the tokens
 inline constexpr int kPrefillRows = 128, kPrefillTokens = 64;  ///< or twice as many tokens
 inline constexpr int kPrefillStages = 3;
+inline constexpr int kNibbleColumns = 128, kBitColumns = 256;  ///< of a step, forms s4 and b1
+inline constexpr int kResultPitch = 20;  ///< floats from token to token of a result: no bank twice
+inline constexpr int kBitBlocks = 8;     ///< decode_b1: eights of planes of activations, at most
 inline constexpr int kFormThreads = 256;
 
 /// What a code stands for before its scale.
@@ -60,12 +63,13 @@ struct DevicePart {
 /// y [tokens][y_stride] = or += the part times x.
 struct MatmulArguments {
   DevicePart part;
-  const void* x;     ///< [tokens][x_stride] f16 (forms.cu says in which order), s8 or f32
+  const void* x;     ///< [tokens][x_stride] of a FormType (forms.cu says in which order)
   int32_t split;     ///< f16: x has as many rows again, of what the first have lost by rounding
+  int32_t x_planes;  ///< b1: of an activation
   int64_t x_stride;  ///< elements
-  const float* x_scales;  ///< [tokens]; s8 only
-  const void* x_sums;     ///< [tokens][groups] f32 of f16, i32 of s8; null where nothing needs it
-  const float* x_lows;    ///< [tokens] what a zero stands for; s8, asymmetric: else null
+  const float* x_scales;  ///< [tokens]; integers only
+  const void* x_sums;     ///< [tokens][groups] f32 of f16, else i32; null where nothing needs it
+  const float* x_lows;    ///< [tokens] what a zero stands for; asymmetric integers: else null
   const float* row_sums;  ///< [rows] of the weights, with x_lows
   const float* bias;      ///< [rows] or null
   float* y;
@@ -73,11 +77,18 @@ struct MatmulArguments {
   float* partial;     ///< [splits][tokens][tiles * 16], where splits > 1
   uint32_t* tickets;  ///< [tiles], 0 before and after
   int32_t tokens;
-  int32_t add;  ///< to what y holds
+  int32_t add;     ///< to what y holds
+  int32_t stages;  ///< decode_b1: of a warp's pipeline, 2 to 4
 };
 
 enum class FormSource : int32_t { plain, norm, gated };
-enum class FormType : int32_t { f32, f16, s8 };
+enum class FormType : int32_t {
+  f32,
+  f16,
+  s8,
+  s4,  ///< words of eight columns, as planes of radix 16 have them
+  b1   ///< [128 columns][plane][4 words] of two's complement, words as planes of radix 2 have them
+};
 enum class Quantizer : int32_t { none, integer, minifloat };
 
 /// One activation as a matrix product wants it: normed or gated, divided, gathered, scaled,
@@ -96,15 +107,17 @@ struct FormArguments {
   Quantizer quantizer;
   int32_t asymmetric, is_static, per_tensor, exponent_bits, mantissa_bits;
   float scale, low;  ///< is_static
-  int32_t lowest, highest, shift;
+  int32_t lowest, highest;
+  int32_t shift;        ///< what is taken from an integer to make it signed
+  int32_t planes;       ///< b1: 2, 4 or 8, the top one counts negative
   float largest;        ///< of the quantizer's own numbers: what a symmetric scale is a share of
   const float* ranges;  ///< [tokens][2]: of the whole tensor then; null: of the token itself
   float* ranges_out;    ///< [tokens][2]: only these are made; null: the form
   void* out;            ///< [tokens][stride], zeros behind count
   int32_t split;   ///< f16: rows [tokens][stride] more, of what the first have lost by rounding
   int64_t stride;  ///< elements
-  float* scales;   ///< [tokens]; s8
-  float* lows;     ///< [tokens]; s8, asymmetric: what q = 0 stands for
+  float* scales;   ///< [tokens]; integers
+  float* lows;     ///< [tokens]; asymmetric integers: what q = 0 stands for
   void* sums;      ///< [tokens][groups], or null
   int32_t group, groups;
   int32_t tokens;

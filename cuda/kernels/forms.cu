@@ -1,7 +1,8 @@
 // Activations in the form that a product wants: normed or gated, divided by the smoothing vector,
 // gathered, scaled, quantized by the file's own rule; and what is known of their sums. A block
 // makes one token. f16 stand in the order 0 2 1 3 of every four columns, as tensor-core operands
-// take them (tile.cuh); s8 and f32 in their own order. Columns behind the last are zeros.
+// take them (tile.cuh); s8 and f32 in their own order; s4 and b1 in words like those of the
+// weights' planes (narrow.cuh). Columns behind the last are zeros.
 
 #include <cuda_fp16.h>
 
@@ -102,11 +103,36 @@ __device__ int place_of(int i) {
   return (i & ~3) | (j == 1 ? 2 : j == 2 ? 1 : j);
 }
 
+/// Integers of 32 columns, a warp at a time, as words.
+__device__ void write_words(const FormArguments& a, const Maker& m, Scale scale) {
+  const int lane = threadIdx.x % 32, planes = a.type == FormType::s4 ? 4 : a.planes;
+  uint32_t* row = static_cast<uint32_t*>(a.out) + blockIdx.x * (a.stride * planes / 32);
+  for (int first = threadIdx.x / 32 * 32; first < a.stride; first += kFormThreads) {
+    // Bit 8 i + d of a word is its column i + 4 d.
+    const int i = first + (a.type == FormType::s4 ? lane : lane / 8 + lane % 8 * 4);
+    const int q = i < a.count ? quantize(a, scale, m.value(i)) - a.shift : 0;
+    if (a.type == FormType::s4) {
+      uint32_t word = static_cast<uint32_t>(q & 15) << (lane % 4 * 8 + lane / 4 % 2 * 4);
+      for (int step = 1; step < 8; step *= 2) word |= __shfl_xor_sync(0xffffffffu, word, step);
+      if (lane % 8 == 0) row[i / 8] = word;
+    } else {
+      uint32_t* to = row + first / 128 * planes * 4 + first / 32 % 4;
+      for (int p = 0; p < planes; p++) {
+        const uint32_t word = __ballot_sync(0xffffffffu, (q >> p & 1) != 0);
+        if (lane == p) to[p * 4] = word;
+      }
+    }
+  }
+}
+
+/// Sums of `unit` columns are what value() gives; groups are multiples of it, or the whole row.
 template <typename T>
-__device__ void sum_groups(const FormArguments& a, T (*value)(const FormArguments&, int, int)) {
+__device__ void sum_groups(const FormArguments& a, int unit,
+                           T (*value)(const FormArguments&, int, int)) {
   T* sums = static_cast<T*>(a.sums) + static_cast<int64_t>(blockIdx.x) * a.groups;
   for (int group = threadIdx.x / 32; group < a.groups; group += kWarps) {
-    const int begin = group * a.group, end = min(begin + a.group, a.count);
+    const int begin = group * a.group / unit;
+    const int end = (min((group + 1) * a.group, a.count) + unit - 1) / unit;
     T sum = 0;
     for (int i = begin + threadIdx.x % 32; i < end; i += 32) sum += value(a, blockIdx.x, i);
     for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
@@ -120,6 +146,20 @@ __device__ float half_of(const FormArguments& a, int token, int i) {
 }
 __device__ int byte_of(const FormArguments& a, int token, int i) {
   return static_cast<const int8_t*>(a.out)[token * a.stride + i];
+}
+__device__ int nibbles_of(const FormArguments& a, int token, int word) {
+  const uint32_t w = static_cast<const uint32_t*>(a.out)[token * (a.stride / 8) + word];
+  int sum = 0;
+  for (int n = 0; n < 8; n++) sum += static_cast<int>(w << (28 - 4 * n)) >> 28;
+  return sum;
+}
+__device__ int bits_of(const FormArguments& a, int token, int word) {
+  const uint32_t* from = static_cast<const uint32_t*>(a.out) + token * (a.stride * a.planes / 32) +
+                         word / 4 * a.planes * 4 + word % 4;
+  const int top = a.planes - 1;
+  int sum = -(__popc(from[top * 4]) << top);
+  for (int p = 0; p < top; p++) sum += __popc(from[p * 4]) << p;
+  return sum;
 }
 
 }  // namespace
@@ -162,8 +202,11 @@ extern "C" __global__ void __launch_bounds__(kFormThreads)
     }
     scale = scale_of(a, low, high);
   }
+  const bool words = a.type == FormType::s4 || a.type == FormType::b1;
+  const bool integer = words || a.type == FormType::s8;
+  if (words) write_words(a, m, scale);
   const int64_t row = blockIdx.x * a.stride;
-  for (int i = threadIdx.x; i < a.stride; i += kFormThreads) {
+  for (int i = threadIdx.x; !words && i < a.stride; i += kFormThreads) {
     const bool real = i < a.count;
     if (a.type == FormType::s8)
       static_cast<int8_t*>(a.out)[row + i] =
@@ -177,7 +220,7 @@ extern "C" __global__ void __launch_bounds__(kFormThreads)
     } else
       static_cast<float*>(a.out)[row + i] = real ? rounded(a, scale, m.value(i)) : 0.0f;
   }
-  if (a.type == FormType::s8 && threadIdx.x == 0) {
+  if (integer && threadIdx.x == 0) {
     a.scales[blockIdx.x] = scale.scale;
     if (a.lows != nullptr)
       a.lows[blockIdx.x] = fmaf(scale.scale, static_cast<float>(a.shift), scale.low);
@@ -185,9 +228,13 @@ extern "C" __global__ void __launch_bounds__(kFormThreads)
   if (a.sums == nullptr) return;
   __syncthreads();
   if (a.type == FormType::s8)
-    sum_groups<int>(a, byte_of);
+    sum_groups<int>(a, 1, byte_of);
+  else if (a.type == FormType::s4)
+    sum_groups<int>(a, 8, nibbles_of);
+  else if (a.type == FormType::b1)
+    sum_groups<int>(a, 32, bits_of);
   else
-    sum_groups<float>(a, half_of);
+    sum_groups<float>(a, 1, half_of);
 }
 
 }  // namespace sqf

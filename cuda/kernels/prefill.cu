@@ -415,9 +415,9 @@ struct Product {
           const int row = row_place + r, s = r / 2, i = r % 2 * 2 + column;
           const int before = minimum ? 0 : static_cast<int>(p.zeros[run][row]);
           float sum = kGroups ? y[s][b][i] : 0.0f;
+          if (minimum) sum = fmaf(p.minimums[run][row], x_scale * static_cast<float>(x_count), sum);
           sum = fmaf(static_cast<float>(c[s][b][i] - before * x_count),
                      p.scales[run][row] * x_scale, sum);
-          if (minimum) sum = fmaf(p.minimums[run][row], x_scale * static_cast<float>(x_count), sum);
           if constexpr (kGroups)
             y[s][b][i] = sum, c[s][b][i] = 0;
           else

@@ -14,8 +14,12 @@ import sys
 import tempfile
 
 FEW = "CudaProducts.RaggedShapesAndTokens:CudaProducts.LongRows"
-ALL = "CudaProducts.*:CudaModel.*:CudaAttention.*"
+ALL = "CudaProducts.*:CudaModel.*:CudaAttention.*:CudaNarrow.LongRows:CudaNarrow.FourBitsAreExact"
 ATTENTION = "CudaAttention.*"
+BITS, NIBBLES = "CudaNarrow.BitPlanesAreExact", "CudaNarrow.FourBitsAreExact"
+# Kernels that include a header; others' are the first.
+USERS = {"tile.cuh": ["decode.cu", "prefill.cu"], "narrow.cuh": ["bits.cu", "narrow.cu"],
+         "combine.cuh": ["bits.cu", "narrow.cu"], "attention.cuh": ["attention.cu"]}
 # What is wrong, the file, what stood there, what stands there now, the tests that are run.
 MUTANTS = [
     ("wrong nibble", "tile.cuh", "{w & 0x0f0f0f0fu, w >> 4 & 0x0f0f0f0fu}", "{w >> 4 & 0x0f0f0f0fu, w & 0x0f0f0f0fu}", FEW),
@@ -55,6 +59,24 @@ MUTANTS = [
     ("rows behind the last of a tile", "attention.cu", "if (row >= at.tile.row_count) continue;", "", ATTENTION),
     ("an edge of the division", "plain.cu", "for (int d = 0; d < place / 4; d++) byte /= radix;",
      "for (int d = 1; d < place / 4; d++) byte /= radix;", "CudaProducts.OtherGrids"),
+    ("the top plane counts up", "narrow.cuh", "p == planes - 1 ? -(1 << p) : 1 << p", "1 << p", BITS),
+    ("bits in their own order", "forms.cu", "lane / 8 + lane % 8 * 4", "lane", BITS),
+    ("nibbles in their own order", "forms.cu", "lane % 4 * 8 + lane / 4 % 2 * 4", "lane % 8 * 4", NIBBLES),
+    ("a packed integer's shift is forgotten", "forms.cu", "const int q = i < a.count ? quantize(a, scale, m.value(i)) - a.shift : 0;",
+     "const int q = i < a.count ? quantize(a, scale, m.value(i)) : 0;", NIBBLES),
+    ("a sum without the top plane's sign", "forms.cu", "int sum = -(__popc(from[top * 4]) << top);",
+     "int sum = __popc(from[top * 4]) << top;", BITS),
+    ("rows of a unit in each other's place", "narrow.cuh", "lane.g ^ (lane.t >= 2 ? 8 : 0)", "lane.g", NIBBLES),
+    ("planes of weights are not told apart", "narrow.cu", "plane_factor(q, x_planes()) << p", "plane_factor(q, x_planes())", BITS),
+    ("a slot's group ends with the step", "narrow.cu", "finish(step, last);", "finish(step, 0);", NIBBLES),
+    ("a missing barrier in a step", "narrow.cu", "wait_copies<kStages - 2>();\n      __syncthreads();", "wait_copies<kStages - 2>();",
+     NIBBLES),
+    ("units behind the tile", "narrow.cu", "piece * 16 < left && first_tile + tile < tiles", "first_tile + tile < tiles", NIBBLES),
+    ("zeros are taken off by every warp", "bits.cu", "if (ends) {", "if (true) {", "CudaNarrow.LongRows"),
+    ("a short last group is left out", "bits.cu", "left <= 0 || done >= slots", "left <= 0", BITS),
+    ("a stage is not waited for", "bits.cu", "wait_copies<1>();", "wait_copies<2>();", BITS),
+    ("the window of scales stays", "bits.cu", "group - window_first < kWindow || group >= groups_end", "true", "CudaNarrow.LongRows"),
+    ("columns of a token are not summed", "bits.cu", "2 * step < x_planes", "4 * step < x_planes", BITS),
 ]
 
 
@@ -83,8 +105,7 @@ class Mutation:
         images.mkdir()
         for fatbin in self.kernels.glob("*.fatbin"):
             shutil.copy(fatbin, images)
-        users = {"attention.cuh": ["attention.cu"]}
-        changed = [file] if file.endswith(".cu") else users.get(file, ["decode.cu", "prefill.cu"])
+        changed = USERS.get(file, [file])
         for name in changed:
             done = run([self.nvcc, "-std=c++20", "--allow-unsupported-compiler", "--no-compress", "-I", self.folder,
                         "-gencode", "arch=compute_80,code=compute_80", "--fatbin", "-o",
