@@ -6,8 +6,8 @@
 namespace sqf {
 namespace {
 
-constexpr int64_t kUnitBytes = 512;                // narrow.cuh
-constexpr int64_t kWindowBytes = 2 * 16 * 16 * 4;  // bits.cu
+constexpr int64_t kBitUnitBytes = 512;                // narrow.cuh
+constexpr int64_t kBitWindowBytes = 2 * 16 * 16 * 4;  // bits.cu
 
 /// Groups that end where so many columns do, or one for the whole row.
 bool has_groups_of(const DevicePart& part, int columns) {
@@ -57,10 +57,10 @@ bool few_for_bits(int64_t tokens, int x_planes) {
 
 BitLaunch bit_launch(const MatmulArguments& a, int multiprocessors, int64_t most_splits) {
   const int64_t blocks = (static_cast<int64_t>(a.tokens) * a.x_planes + 7) / 8;
-  const int64_t stage = a.part.plane_count * kUnitBytes + blocks * 8 * 32;
+  const int64_t stage = a.part.plane_count * kBitUnitBytes + blocks * 8 * 32;
   const int64_t results = kDecodeWarps * a.tokens * kResultPitch * 4;
   // As many stages as leave room for two blocks on a multiprocessor.
-  const int64_t room = (kBitSharedBytes - results) / kDecodeWarps - kWindowBytes;
+  const int64_t room = (kBitSharedBytes - results) / kDecodeWarps - kBitWindowBytes;
   const int64_t stages = std::clamp<int64_t>(room / stage, 2, 4);
   const int64_t tiles = (a.part.rows + 15) / 16;
   const int64_t units = (a.part.columns + kBitColumns - 1) / kBitColumns;
@@ -69,8 +69,9 @@ BitLaunch bit_launch(const MatmulArguments& a, int multiprocessors, int64_t most
       std::min((2 * multiprocessors + tiles - 1) / tiles, units / (2 * kDecodeWarps)), 1,
       most_splits);
   BitLaunch launch;
-  launch.shape = {static_cast<unsigned>(tiles), static_cast<unsigned>(splits), 32 * kDecodeWarps,
-                  static_cast<unsigned>(results + kDecodeWarps * (stages * stage + kWindowBytes))};
+  launch.shape = {
+      static_cast<unsigned>(tiles), static_cast<unsigned>(splits), 32 * kDecodeWarps,
+      static_cast<unsigned>(results + kDecodeWarps * (stages * stage + kBitWindowBytes))};
   launch.stages = static_cast<int32_t>(stages);
   launch.blocks = static_cast<int>(std::bit_ceil(static_cast<uint64_t>(blocks)));
   return launch;
@@ -79,7 +80,7 @@ BitLaunch bit_launch(const MatmulArguments& a, int multiprocessors, int64_t most
 unsigned narrow_shared(FormType form, int plane_count, int x_planes) {
   const bool bits = form == FormType::b1;
   const int64_t units = bits ? 1 : 2, pieces = 2 * units * (bits ? x_planes : 1);
-  const int64_t weights = kPrefillRows / 16 * plane_count * units * kUnitBytes;
+  const int64_t weights = kPrefillRows / 16 * plane_count * units * kBitUnitBytes;
   return static_cast<unsigned>(3 * (weights + kPrefillTokens * pieces * 16));
 }
 

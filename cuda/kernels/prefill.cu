@@ -6,7 +6,7 @@
 // one load of 16 bytes is a word of each. Rows 2 s and 2 s + 1 of the four are rows g and g + 8 of
 // the tensor core's product s.
 
-#include "cuda/kernels/tile.cuh"
+#include "cuda/kernels/prefill_operands.cuh"
 
 namespace sqf {
 namespace {
@@ -23,25 +23,6 @@ struct StepParameters {
   };
 };
 
-constexpr uint32_t kPairOf1024 = 0x64006400u;
-
-/// Keeps a number from being worked out again wherever it is used.
-__device__ void settle(int& number) {
-  asm volatile("" : "+r"(number));
-}
-
-/// a & b | c
-__device__ uint32_t select_bits(uint32_t a, uint32_t b, uint32_t c) {
-  uint32_t d;
-  asm("lop3.b32 %0, %1, %2, %3, 0xEA;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
-  return d;
-}
-__device__ uint32_t pair_sum_of_product(uint32_t a, uint32_t b, uint32_t c) {
-  const __half2 d = __hfma2(*reinterpret_cast<__half2*>(&a), *reinterpret_cast<__half2*>(&b),
-                            *reinterpret_cast<__half2*>(&c));
-  return *reinterpret_cast<const uint32_t*>(&d);
-}
-
 /// d = a b + c, whose registers need not be d's.
 __device__ void product_f16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1,
                             float c) {
@@ -51,12 +32,6 @@ __device__ void product_f16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, 
       : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(c));
 }
-
-/// A lane's weights of a run, of its four rows. f16: columns (0, 2), (1, 3), (4, 6), (5, 7) of its
-/// eight; codes: columns 0..3 and 4..7.
-struct Operands {
-  uint32_t rows[4][4];
-};
 
 /// What a warp does; tokens 8 * Blocks. Of integers, with Blocks of 8, a row is one group: there
 /// are no registers for the sums of a group beside those of the row.
@@ -72,16 +47,16 @@ struct Product {
 
   const MatmulArguments& a;
   Lane lane;
-  int first_tile, first_token, warp_row, warp_token;
+  int warp_row, warp_token, weight_bytes;
+  int first_tile, first_token, stage_bytes, steps;
   uint8_t* stages;
   StepParameters* parameters;
-  int weight_bytes, stage_bytes, steps;
-  const uint16_t* levels;
+  OperandReader<Width> reader;
   // What is fetched next, and where the thread's pieces of it stand.
   int weights, activations[kXPlaces];  // bytes from the first tile, and from x
   int tiles_left;                      // behind the first that the thread copies of
   int weight_place, activation_place, weight_left, fetched = 0, filling = 0;
-  int word_place, x_place, row_place;  // the lane's words and activations in a stage, its rows
+  int x_place, row_place;  // the lane's activations in a stage, and its rows
   // The thread's row and run of a step: its scale and zero on their way.
   int group_place, run_left;  // group_place: from the block's first tile
   float factor = 1, scale = 0;
@@ -91,7 +66,12 @@ struct Product {
   int c[2][Integer ? Blocks : 1][4];
   float y[2][Integer && !kGroups ? 1 : Blocks][4];
 
-  __device__ explicit Product(const MatmulArguments& arguments) : a(arguments) {}
+  __device__ Product(const MatmulArguments& arguments, const uint16_t* levels)
+      : a(arguments),
+        warp_row(threadIdx.x / 64),
+        warp_token(threadIdx.x / 32 % 2),
+        weight_bytes(128 * a.part.bits),
+        reader(a.part, 2 * warp_row, weight_bytes, levels) {}
 
   // ---- what travels
 
@@ -106,8 +86,6 @@ struct Product {
       tiles_left = last_tile - first_tile - tile;
       weight_left = static_cast<int>(a.part.tile_bytes[0]) - piece * 16;
       weight_place = threadIdx.x / kPieces * 16 * kPieces + piece_place(Width, piece) * 16;
-      word_place = (2 * warp_row + lane.g / 4) * 16 * kPieces +
-                   piece_place(Width, Width / 4 * lane.t * 4 + lane.g % 4) * 16;
     }
     const int piece = threadIdx.x % kXPieces;
 #pragma unroll
@@ -120,7 +98,6 @@ struct Product {
     x_place = kTiles * weight_bytes + (warp_token * 8 * Blocks + lane.g) * kRunBytes +
               lane.t * 8 * kBytes;
     row_place = (2 * warp_row + lane.g / 4) * 16 + lane.g % 4 * 4;
-    if constexpr (Width != 0) settle(word_place);
     settle(x_place);
     settle(row_place);
     const int row = threadIdx.x % kPrefillRows, tile = min(first_tile + row / 16, last_tile);
@@ -215,138 +192,10 @@ struct Product {
 
   // ---- what is made of it
 
-  /// The lane's words number `i` of a run, of its four rows.
-  __device__ uint4 words(const uint8_t* stage, int run, int i) const {
-    return *reinterpret_cast<const uint4*>(stage + (word_place ^ i * 64) + run * 64 * Width);
-  }
-
-  __device__ Operands codes(const uint8_t* stage, int run) const {
-    Operands out;
-    if constexpr (Width == 4) {
-      const uint4 four = words(stage, run, 0);
-      const uint32_t w[4] = {four.x, four.y, four.z, four.w};
-#pragma unroll
-      for (int r = 0; r < 4; r++)
-        out.rows[r][0] = w[r] & 0x0f0f0f0fu, out.rows[r][1] = w[r] >> 4 & 0x0f0f0f0fu;
-    } else if constexpr (Width == 8) {
-      const uint4 low = words(stage, run, 0);
-      const uint4 high = words(stage, run, 1);
-      const uint32_t u[4] = {low.x, low.y, low.z, low.w}, v[4] = {high.x, high.y, high.z, high.w};
-      const auto flip = static_cast<uint32_t>(a.part.flip);
-#pragma unroll
-      for (int r = 0; r < 4; r++) out.rows[r][0] = u[r] ^ flip, out.rows[r][1] = v[r] ^ flip;
-    } else {
-      any_codes(stage, run, &out);
-    }
-    return out;
-  }
-
-  __device__ void any_codes(const uint8_t* stage, int run, Operands* out) const {
-#pragma unroll
-    for (int r = 0; r < 4; r++) out->rows[r][0] = out->rows[r][1] = 0;
-    const uint8_t* plane = stage + row_place / 16 * weight_bytes;
-    int to = 0;
-    for (int p = 0; p < a.part.plane_count; p++) {
-      const int bits = 31 - __clz(a.part.radices[p]);
-      const auto line = [&](int i) {
-        return *reinterpret_cast<const uint4*>(plane + piece_place(bits, i * 4 + lane.g % 4) * 16);
-      };
-      const uint4 four = line(run * bits + lane.t * bits / 4);
-      const uint32_t w[4] = {four.x, four.y, four.z, four.w};
-      if (bits == 8) {
-        const uint4 next = line(run * 8 + 2 * lane.t + 1);
-        const uint32_t v[4] = {next.x, next.y, next.z, next.w};
-#pragma unroll
-        for (int r = 0; r < 4; r++) out->rows[r][0] = w[r], out->rows[r][1] = v[r];
-        return;
-      }
-      // Of 32 / bits columns in a word, the lane's eight begin at this digit of its bytes.
-      const int turn = (8 * lane.t & (32 / bits - 1)) / 4 * bits;
-      const uint32_t mask = ((1u << bits) - 1) * 0x01010101u;
-#pragma unroll
-      for (int r = 0; r < 4; r++) {
-        out->rows[r][0] |= (w[r] >> turn & mask) << to;
-        out->rows[r][1] |= (w[r] >> (turn + bits) & mask) << to;
-      }
-      plane += 128 * bits;
-      to += bits;
-    }
-  }
-
-  /// Weights before their scale, which f16 holds exactly.
-  __device__ Operands halves(const uint8_t* stage, int run, const StepParameters& p) const {
-    Operands out;
-    if constexpr (kReal) {
-      real_rows(stage, run, &out);
-      return out;
-    }
-    const bool minimum = a.part.zero_kind == Zeros::minimum;
-    const uint4 zeros = *reinterpret_cast<const uint4*>(&p.zeros[run][row_place]);
-    const uint32_t z[4] = {minimum ? kPairOf1024 : zeros.x, minimum ? kPairOf1024 : zeros.y,
-                           minimum ? kPairOf1024 : zeros.z, minimum ? kPairOf1024 : zeros.w};
-    if constexpr (Width == 4) {
-      const uint4 four = words(stage, run, 0);
-      const uint32_t w[4] = {four.x, four.y, four.z, four.w};
-#pragma unroll
-      for (int r = 0; r < 4; r++) four_bits(w[r], z[r], out.rows[r]);
-      return out;
-    }
-    const Operands bytes = codes(stage, run);
-#pragma unroll
-    for (int r = 0; r < 4; r++) {
-#pragma unroll
-      for (int i = 0; i < 2; i++) {
-        const Quad q = Width == 0 ? quad_of(a.part, bytes.rows[r][i], z[r], levels)
-                                  : affine_quad(bytes.rows[r][i], z[r]);
-        out.rows[r][2 * i] = q.even, out.rows[r][2 * i + 1] = q.odd;
-      }
-    }
-    return out;
-  }
-
-  /// Digits in the bits from 4 on are sixteen times as large there: the product mends that.
-  __device__ static void four_bits(uint32_t w, uint32_t zero, uint32_t (&out)[4]) {
-    constexpr uint32_t kSixteenth = 0x2c002c00u, k960 = 0x63806380u;
-    const uint32_t next = w >> 8, minus_64_and_zero = pair_difference(k960, zero);
-    out[0] = pair_difference(select_bits(w, 0x000f000fu, kPairOf1024), zero);
-    out[1] = pair_difference(select_bits(next, 0x000f000fu, kPairOf1024), zero);
-    out[2] = pair_sum_of_product(select_bits(w, 0x00f000f0u, kPairOf1024), kSixteenth,
-                                 minus_64_and_zero);
-    out[3] = pair_sum_of_product(select_bits(next, 0x00f000f0u, kPairOf1024), kSixteenth,
-                                 minus_64_and_zero);
-  }
-
-  /// f16 or bf16 of columns 8 t .. 8 t + 7: four words of each of four rows.
-  __device__ void real_rows(const uint8_t* stage, int run, Operands* out) const {
-    uint32_t w[4][4];  // [row][word]
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      const uint4 four = words(stage, run, i);
-      w[0][i] = four.x, w[1][i] = four.y, w[2][i] = four.z, w[3][i] = four.w;
-    }
-    if (a.part.values == Values::bf16) {
-#pragma unroll
-      for (int i = 0; i < 16; i++) {
-        uint32_t& pair = w[i / 4][i % 4];
-        const __half2 h =
-            __floats2half2_rn(__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u));
-        pair = *reinterpret_cast<const uint32_t*>(&h);
-      }
-    }
-#pragma unroll
-    for (int r = 0; r < 4; r++) {
-#pragma unroll
-      for (int i = 0; i < 2; i++) {
-        out->rows[r][2 * i] = __byte_perm(w[r][2 * i], w[r][2 * i + 1], 0x5410);
-        out->rows[r][2 * i + 1] = __byte_perm(w[r][2 * i], w[r][2 * i + 1], 0x7632);
-      }
-    }
-  }
-
   __device__ void multiply(const uint8_t* stage, int run, const StepParameters& p) {
     const uint8_t* x = stage + x_place + run * kXRows * kRunBytes;
     if constexpr (Integer) {
-      const Operands w = codes(stage, run);
+      const Operands w = reader.codes(stage, run);
 #pragma unroll
       for (int b = 0; b < Blocks; b++) {
         const uint2 xs = *reinterpret_cast<const uint2*>(x + b * 8 * kRunBytes);
@@ -358,7 +207,9 @@ struct Product {
         }
       }
     } else {
-      const Operands w = halves(stage, run, p);
+      uint4 zeros = {};
+      if constexpr (!kReal) zeros = *reinterpret_cast<const uint4*>(&p.zeros[run][row_place]);
+      const Operands w = reader.halves(stage, run, zeros);
       float4 scales = {};
       if constexpr (!kReal) scales = *reinterpret_cast<const float4*>(&p.scales[run][row_place]);
 #pragma unroll
@@ -579,18 +430,13 @@ __device__ void prefill(const MatmulArguments& a) {
     if (threadIdx.x < 16) levels[threadIdx.x] = a.part.levels[threadIdx.x];
     __syncthreads();
   }
-  Product<Width, Integer, Blocks> p(a);
-  const int warp = threadIdx.x / 32;
+  Product<Width, Integer, Blocks> p(a, levels);
   p.first_tile = blockIdx.x * kTiles;
   p.first_token = blockIdx.y * (a.split != 0 ? 8 * Blocks : 16 * Blocks);
-  p.warp_row = warp / 2;
-  p.warp_token = warp % 2;
   p.stages = memory;
   p.parameters = parameters;
   p.steps = (a.part.runs + 1) / 2;
-  p.weight_bytes = 128 * a.part.bits;
   p.stage_bytes = kTiles * p.weight_bytes + 16 * Blocks * kStepColumns * (Integer ? 1 : 2);
-  p.levels = levels;
   p.run();
 }
 

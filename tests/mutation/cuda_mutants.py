@@ -18,7 +18,7 @@ ALL = "CudaProducts.*:CudaModel.*:CudaAttention.*:CudaNarrow.LongRows:CudaNarrow
 ATTENTION = "CudaAttention.*"
 BITS, NIBBLES = "CudaNarrow.BitPlanesAreExact", "CudaNarrow.FourBitsAreExact"
 # Kernels that include a header; others' are the first.
-USERS = {"tile.cuh": ["decode.cu", "prefill.cu"], "narrow.cuh": ["bits.cu", "narrow.cu"],
+USERS = {"prefill_operands.cuh": ["prefill.cu"], "tile.cuh": ["decode.cu", "prefill.cu"], "narrow.cuh": ["bits.cu", "narrow.cu"],
          "combine.cuh": ["bits.cu", "narrow.cu"], "attention.cuh": ["attention.cu"]}
 # What is wrong, the file, what stood there, what stands there now, the tests that are run.
 MUTANTS = [
@@ -33,8 +33,8 @@ MUTANTS = [
     ("one row too many in a block", "prefill.cu", "if (row + r < a.part.rows) to[r]", "if (row + r <= a.part.rows) to[r]", FEW),
     ("copies behind the tile", "prefill.cu", "const bool real = weight_left > 0 && ", "const bool real = ", FEW),
     ("what rounding took is forgotten", "prefill.cu", "if (a.split != 0) add_rest();", "", FEW),
-    ("tiles in each other's place", "prefill.cu", "(2 * warp_row + lane.g / 4) * 16 * kPieces",
-     "(2 * warp_row + 1 - lane.g / 4) * 16 * kPieces", FEW),
+    ("tiles in each other's place", "prefill_operands.cuh", "(tile + lane.g / 4) * weight_bytes",
+     "(tile + 1 - lane.g / 4) * weight_bytes", FEW),
     ("the last group is left out", "decode.cu", "if (pending) finish(group - window_first);", "", FEW),
     ("blocks that share a tile are not waited for", "decode.cu", "== gridDim.y - 1", "== 0", "CudaProducts.LongRows"),
     ("the zero of another row", "decode.cu", "window->zeros[slot * 16 + lane.g + 8]", "window->zeros[slot * 16 + lane.g]", FEW),
