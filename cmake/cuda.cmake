@@ -7,7 +7,7 @@ set(SQF_NVCC "" CACHE PATH "nvcc, or the folder of a toolkit or of a Python envi
 set(SQF_CUDA_ARCHS "80 86 89 90 100 120" CACHE STRING
     "Compute capabilities to compile for, without points; those that nvcc does not know are left out")
 set(SQF_NVCC_OLDEST 12.0)
-set(SQF_NVCC_FLAGS -std=c++20 --allow-unsupported-compiler --no-compress)
+set(SQF_NVCC_FLAGS -std=c++20 --expt-relaxed-constexpr --allow-unsupported-compiler --no-compress)
 
 # Where an nvcc may be. Python environments: PyPI's nvidia-cuda-nvcc, from 13.0 on.
 function(sqf_nvcc_candidates out)

@@ -1,8 +1,6 @@
 #include "cuda/product.hpp"
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 
 #include "format/activation.hpp"
 #include "runtime/cpu/matmul.hpp"
@@ -10,14 +8,7 @@
 namespace sqf {
 namespace {
 
-constexpr int64_t kFewTokens = kDecodeTokens, kSomeTokens = 2 * kDecodeTokens;
-constexpr int64_t kMaxSplits = 16;
 constexpr int64_t kLongestIntegerRow = 65536;  // columns whose u8 x s8 products an int32 holds
-constexpr int kWindowBytes = 2 * 16 * 16 * 4;  // scales and zeros of a warp, decode.cu
-
-/// Where memory decides, the tensor cores have time for activations of two f16 each. More tokens
-/// than these would not leave room for two blocks on a multiprocessor.
-constexpr int64_t kSplitTokens = 4;
 
 constexpr unsigned kForFew = 1, kForMany = 2;  // up to kSomeTokens tokens, more
 
@@ -35,25 +26,6 @@ int64_t row_bytes(const FormArguments& form) {
                        : form.type == FormType::s4  ? 4
                                                     : form.planes;
   return form.stride * bits / 8;
-}
-
-/// Decode: the pipelines of eight warps, as long as decode.cu has them; real values have no window.
-unsigned decode_shared(const Product& p, int64_t tokens, bool split) {
-  const bool real = p.arguments.part.scale_type == Scales::none;
-  const int64_t stages = real || tokens > kFewTokens ? 3 : 4;
-  const int64_t rows = !p.integer && split ? 2 * tokens : tokens;
-  const int64_t stage = 128 * p.arguments.part.bits + rows * kStepColumns * (p.integer ? 1 : 2);
-  const int64_t pipelines = kDecodeWarps * (stages * stage + (real ? 0 : kWindowBytes));
-  const int64_t results = kDecodeWarps * tokens * 20 * 4;
-  return static_cast<unsigned>(std::max(pipelines, results));
-}
-
-/// The stages of prefill.cu; `x_rows` are a block's tokens, or the two halves of as many.
-unsigned prefill_shared(const Product& p, int64_t x_rows) {
-  if (p.integer && p.integers.many != FormType::s8)
-    return narrow_shared(p.integers.many, p.arguments.part.plane_count, p.arguments.x_planes);
-  return static_cast<unsigned>(kPrefillStages * (kPrefillRows / 16 * 128 * p.arguments.part.bits +
-                                                 x_rows * kStepColumns * (p.integer ? 1 : 2)));
 }
 
 void set_quantizer(const ColumnSetRecord& set, FormArguments* form) {
@@ -78,15 +50,6 @@ void set_quantizer(const ColumnSetRecord& set, FormArguments* form) {
 
 bool quantizes_integers(const Feed* feed) {
   return feed != nullptr && feed->set.quantizer == QuantizerKind::integer;
-}
-
-const char* width_of(const DevicePart& part) {
-  if (part.scale_type == Scales::none) return "real";
-  if (part.plane_count == 1 && part.values == Values::affine) {
-    if (part.radices[0] == 16) return "4";
-    if (part.radices[0] == 256) return "8";
-  }
-  return "any";
 }
 
 }  // namespace
@@ -132,62 +95,40 @@ Result<size_t> Products::form_of(Readers* readers, const Feed* feed, FormType ty
   return slot;
 }
 
-Result<void> Products::choose_kernel(Product* p, const char* width) {
-  const auto take = [&](CUfunction* to, const std::string& name) -> Result<void> {
-    auto kernel = device_.kernel(name);
-    if (!kernel) return kernel.error();
-    *to = *kernel;
-    return {};
-  };
-  if (p->plain) return take(&p->few, "plain_f32");
-  if (p->integers.few == FormType::b1) {
-    for (size_t i = 0; i < decode_b1_.size(); i++) {
-      if (auto r = take(&decode_b1_[i], "decode_b1_" + std::to_string(1 << i)); !r) return r;
-      if (auto r = device_.allow_shared(decode_b1_[i], kBitSharedBytes); !r) return r;
-    }
-    if (auto r = take(&p->many, "prefill_b1"); !r) return r;
-    return device_.allow_shared(p->many, prefill_shared(*p, false));
-  }
-  const std::string form = std::string(width) + (p->integer ? "_s8" : "_f16");
-  if (auto r = take(&p->few, "decode_" + form + "_8"); !r) return r;
-  if (auto r = take(&p->some, "decode_" + form + "_16"); !r) return r;
-  const bool nibbles = p->integers.many == FormType::s4;
-  if (auto r = take(&p->many, nibbles ? "prefill_s4" : "prefill_" + form + "_64"); !r) return r;
-  // Of groups of integers, sums for so many tokens have no room.
-  p->most = p->many;
-  if (!nibbles && (!p->integer || p->arguments.part.groups == 1))
-    if (auto r = take(&p->most, "prefill_" + form + "_128"); !r) return r;
-  const std::pair<CUfunction, unsigned> needs[] = {
-      {p->few, decode_shared(*p, kFewTokens, false)},
-      {p->some, decode_shared(*p, kSomeTokens, false)},
-      {p->many, prefill_shared(*p, kPrefillTokens)},
-      {p->most, prefill_shared(*p, 2 * kPrefillTokens)}};
-  for (const auto& [function, bytes] : needs)
-    if (auto r = device_.allow_shared(function, bytes); !r) return r;
-  return {};
-}
-
 Result<Product> Products::product(Readers* readers, const DevicePart& part,
                                   const EncodingRecord* encoding, const Feed* feed) {
   Product p;
   p.arguments.part = part;
-  p.plain = encoding != nullptr && !has_tensor_core_form(*encoding);
-  p.integer = !p.plain && encoding != nullptr && has_integer_kernel(*encoding) &&
-              quantizes_integers(feed) && part.group <= kLongestIntegerRow;
-  const bool sums = p.integer || (!p.plain && part.zero_kind == Zeros::minimum);
-  const FormType real = p.plain ? FormType::f32 : FormType::f16;
-  if (p.integer) p.integers = integer_forms(device_.capability(), part, feed->set.bits);
-  p.arguments.x_planes = p.integer ? activation_planes(feed->set.bits) : 0;
-  auto few =
-      form_of(readers, feed, p.integer ? p.integers.few : real, sums ? part.group : 0, kForFew);
-  auto many =
-      form_of(readers, feed, p.integer ? p.integers.many : real, sums ? part.group : 0, kForMany);
+  p.form = PartForm::halves;
+  if (encoding != nullptr && !has_tensor_core_form(*encoding))
+    p.form = PartForm::plain;
+  else if (encoding != nullptr && has_integer_kernel(*encoding) && quantizes_integers(feed) &&
+           part.group <= kLongestIntegerRow)
+    p.form = PartForm::integers;
+  const FormType real = p.form == PartForm::plain ? FormType::f32 : FormType::f16;
+  IntegerForms types = {real, real};
+  if (p.form == PartForm::integers) {
+    types = integer_forms(device_.capability(), part, feed->set.bits);
+    p.arguments.x_planes = activation_planes(feed->set.bits);
+  }
+  const bool sums = p.form == PartForm::integers ||
+                    (p.form == PartForm::halves && part.zero_kind == Zeros::minimum);
+  auto few = form_of(readers, feed, types.few, sums ? part.group : 0, kForFew);
+  auto many = form_of(readers, feed, types.many, sums ? part.group : 0, kForMany);
   if (!few || !many) return few ? many.error() : few.error();
-  p.form = *few;
+  p.few_form = *few;
   p.many_form = *many;
-  tiles_ = std::max<int64_t>(tiles_, (part.rows + 15) / 16);
-  if (auto r = choose_kernel(&p, width_of(part)); !r) return r.error();
+  if (auto r = choose_kernels(&p, types); !r) return r.error();
   return p;
+}
+
+Result<void> Products::choose_kernels(Product* p, IntegerForms types) {
+  auto chosen = PartKernels::choose(device_, p->arguments, p->form, types);
+  if (!chosen) return chosen.error();
+  p->kernels = *chosen;
+  tiles_ = std::max<int64_t>(tiles_, (p->arguments.part.rows + kTileRows - 1) / kTileRows);
+  partial_floats_ = std::max(partial_floats_, chosen->partial_floats());
+  return {};
 }
 
 Result<void> Products::add_low_rank(Readers* readers, const Linear& linear,
@@ -200,8 +141,8 @@ Result<void> Products::add_low_rank(Readers* readers, const Linear& linear,
   Product a;
   a.arguments.part = *wide;
   a.narrow = 1;
-  tiles_ = std::max<int64_t>(tiles_, (a.arguments.part.rows + 15) / 16);
-  if (auto r = choose_kernel(&a, width_of(a.arguments.part)); !r) return r;
+  a.form = PartForm::halves;
+  if (auto r = choose_kernels(&a, {}); !r) return r;
   narrow_columns_ = std::max(narrow_columns_, linear.b.rows);
   narrow_stride_ = std::max(narrow_stride_, padded(linear.b.rows));
   out->push_back(*b);
@@ -219,7 +160,7 @@ Result<Readers> Products::prepare(std::span<const Linear* const> layers) {
       if (!on_device) return on_device.error();
       auto p = product(&readers, *on_device, &part.weight.encoding, part.feed);
       if (!p) return p.error();
-      if (p->integer && !part.weight_sums.empty()) {
+      if (p->form == PartForm::integers && !part.weight_sums.empty()) {
         auto sums = weights_->keep(part.weight_sums);
         if (!sums) return sums.error();
         p->arguments.row_sums = *sums;
@@ -257,11 +198,7 @@ Result<void> Products::allocate() {
   if (auto r = take(&narrow_, tokens * static_cast<size_t>(narrow_columns_) * 4); !r) return r;
   if (auto r = take(&narrow_form_, rows_of_x * static_cast<size_t>(narrow_stride_) * 2); !r)
     return r;
-  const auto rows = static_cast<size_t>(tiles_ * kTileRows);
-  // Only few tiles are split, and those into kMaxSplits at most.
-  const auto split_rows =
-      std::min(rows, static_cast<size_t>(2 * device_.multiprocessors() * kTileRows));
-  if (auto r = take(&partial_, kMaxSplits * kSomeTokens * split_rows * 4); !r) return r;
+  if (auto r = take(&partial_, static_cast<size_t>(partial_floats_) * 4); !r) return r;
   if (auto r = take(&tickets_, static_cast<size_t>(tiles_) * 4); !r) return r;
   if (auto r = device_.zero(tickets_.as(), tickets_.size()); !r) return r;
   auto form = device_.kernel("form");
@@ -312,22 +249,6 @@ void Products::place_form(size_t slot, const FormArguments& form, MatmulArgument
   a->x_lows = a->row_sums != nullptr ? slot_lows_[slot].as<float>() : nullptr;
 }
 
-/// Blocks of 128 rows of activations where as many fill the GPU, of 64 otherwise; a token whose
-/// activations are split takes two rows.
-Result<void> Products::multiply_many(const Product& p, const MatmulArguments& a,
-                                     int64_t tokens) const {
-  const int64_t x_rows = a.split != 0 ? 2 * tokens : tokens;
-  const int64_t row_blocks = (a.part.rows + kPrefillRows - 1) / kPrefillRows;
-  const auto blocks = [&](int64_t rows) { return (x_rows + rows - 1) / rows; };
-  const bool wide = p.most != p.many && x_rows > kPrefillTokens &&
-                    row_blocks * blocks(2 * kPrefillTokens) >= device_.multiprocessors();
-  const int64_t rows = wide ? 2 * kPrefillTokens : kPrefillTokens;
-  return device_.launch(wide ? p.most : p.many,
-                        {static_cast<unsigned>(row_blocks), static_cast<unsigned>(blocks(rows)),
-                         32 * kPrefillWarps, prefill_shared(p, rows)},
-                        &a);
-}
-
 Result<void> Products::multiply(const Product& p, float* y, int64_t y_stride, bool add,
                                 int64_t tokens) const {
   MatmulArguments a = p.arguments;
@@ -335,28 +256,10 @@ Result<void> Products::multiply(const Product& p, float* y, int64_t y_stride, bo
   a.y_stride = y_stride;
   a.add = add ? 1 : 0;
   a.tokens = static_cast<int32_t>(tokens);
-  a.split = !p.integer && splits(tokens) ? 1 : 0;
+  a.split = p.form == PartForm::halves && splits(tokens) ? 1 : 0;
   a.partial = partial_.as<float>();
   a.tickets = tickets_.as<uint32_t>();
-  const auto rows = static_cast<unsigned>(a.part.rows), tiles = (rows + 15) / 16;
-  if (p.plain)
-    return device_.launch(p.few, {(rows + 7) / 8, static_cast<unsigned>(tokens), 256, 0}, &a);
-  if (p.integers.few == FormType::b1 && few_for_bits(tokens, a.x_planes)) {
-    const BitLaunch launch = bit_launch(a, device_.multiprocessors(), kMaxSplits);
-    a.stages = launch.stages;
-    const auto kernel = static_cast<size_t>(std::countr_zero(static_cast<unsigned>(launch.blocks)));
-    return device_.launch(decode_b1_[kernel], launch.shape, &a);
-  }
-  // Split activations of more tokens than kSplitTokens leave decoding no room.
-  if (tokens > kSomeTokens || p.few == nullptr || (a.split != 0 && tokens > kSplitTokens))
-    return multiply_many(p, a, tokens);
-  // Two blocks for every multiprocessor, as long as a warp keeps four steps.
-  const int64_t steps = (a.part.runs + 1) / 2, wanted = 2 * device_.multiprocessors();
-  const int64_t splits = std::clamp<int64_t>(
-      std::min((wanted + tiles - 1) / tiles, steps / (4 * kDecodeWarps)), 1, kMaxSplits);
-  const LaunchShape shape = {tiles, static_cast<unsigned>(splits), 32 * kDecodeWarps,
-                             decode_shared(p, tokens, a.split != 0)};
-  return device_.launch(tokens <= kFewTokens ? p.few : p.some, shape, &a);
+  return p.kernels.launch(device_, a);
 }
 
 Result<void> Products::run(const Readers& readers, const DeviceActivation& activation,
@@ -376,7 +279,7 @@ Result<void> Products::run(const Readers& readers, const DeviceActivation& activ
         a.x = narrow_form_.as();
         a.x_stride = padded(a.part.columns);
       } else {
-        const size_t form = use == kForMany ? p.many_form : p.form;
+        const size_t form = use == kForMany ? p.many_form : p.few_form;
         place_form(form, readers.forms[form], &a);
       }
       const bool narrow = p.narrow == 0;

@@ -1,13 +1,12 @@
 #pragma once
-// Linear layers on the GPU: which forms of an activation the readers of it want, and which kernel
-// multiplies which part by which form. Everything is settled when the model is loaded; a pass only
-// launches.
+// Linear layers on the GPU: which forms of an activation the readers of it want, and which part is
+// multiplied by which form. Everything is settled when the model is loaded; a pass only launches.
 
 #include <array>
 #include <memory>
 #include <vector>
 
-#include "cuda/integer_forms.hpp"
+#include "cuda/part_kernels.hpp"
 #include "cuda/weights.hpp"
 
 namespace sqf {
@@ -23,14 +22,10 @@ struct DeviceActivation {
 /// One product: a part times a form, into or onto y.
 struct Product {
   MatmulArguments arguments = {};
-  CUfunction few = nullptr, some = nullptr;   ///< up to 8, up to 16 tokens
-  CUfunction many = nullptr, most = nullptr;  ///< more, in blocks of 64 and of 128
-  bool plain = false;                         ///< the one kernel for every encoding
-  bool integer = false;
-  IntegerForms integers;
-  size_t form = 0;       ///< which of the readers' forms is x
-  size_t many_form = 0;  ///< for more than 16 tokens
-  int narrow = -1;       ///< or the narrow activation of a low-rank pair: B's y, A's x
+  PartForm form = PartForm::plain;
+  PartKernels kernels;
+  size_t few_form = 0, many_form = 0;  ///< which of the readers' forms is x, up to 16 tokens, more
+  int narrow = -1;  ///< or the narrow activation of a low-rank pair: B's y, A's x
 };
 
 /// The layers that read one activation, with its forms.
@@ -65,14 +60,12 @@ class Products {
   Result<Product> product(Readers* readers, const DevicePart& part, const EncodingRecord* encoding,
                           const Feed* feed);
   Result<void> add_low_rank(Readers* readers, const Linear& linear, std::vector<Product>* out);
-  Result<void> choose_kernel(Product* product, const char* width);
+  Result<void> choose_kernels(Product* product, IntegerForms types);
   Result<void> make_form(FormArguments form, const DeviceActivation& activation, size_t slot,
                          int64_t tokens) const;
   Result<void> make_narrow_form(const Product& a, int64_t tokens) const;
   Result<void> multiply(const Product& product, float* y, int64_t y_stride, bool add,
                         int64_t tokens) const;
-  Result<void> multiply_many(const Product& product, const MatmulArguments& arguments,
-                             int64_t tokens) const;
   void place_form(size_t slot, const FormArguments& form, MatmulArguments* arguments) const;
 
   const Device& device_;
@@ -81,11 +74,10 @@ class Products {
   bool exact_;
   // Sizes for one token, found while preparing.
   std::vector<size_t> slot_bytes_, slot_groups_;
-  int64_t narrow_columns_ = 0, narrow_stride_ = 0, tiles_ = 0;
+  int64_t narrow_columns_ = 0, narrow_stride_ = 0, tiles_ = 0, partial_floats_ = 0;
   std::vector<DeviceMemory> slots_, slot_scales_, slot_lows_, slot_sums_;
   DeviceMemory ranges_, narrow_, narrow_form_, partial_, tickets_;
   CUfunction form_ = nullptr;
-  std::array<CUfunction, 4> decode_b1_ = {};  ///< for 1, 2, 4 and 8 eights of activations' planes
 };
 
 }  // namespace sqf

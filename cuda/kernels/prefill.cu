@@ -23,16 +23,6 @@ struct StepParameters {
   };
 };
 
-/// d = a b + c, whose registers need not be d's.
-__device__ void product_f16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1,
-                            float c) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-      "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%10,%10,%10,%10};"
-      : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(c));
-}
-
 /// What a warp does; tokens 8 * Blocks. Of integers, with Blocks of 8, a row is one group: there
 /// are no registers for the sums of a group beside those of the row.
 template <int Width, bool Integer, int Blocks>
@@ -227,7 +217,7 @@ struct Product {
           } else {
             // Scaled run by run: sums of a whole group would take as many registers again.
             float d[4];
-            product_f16(d, first, xs.x, xs.y, 0.0f);
+            start_f16<true>(d, first, xs.x, xs.y);
             multiply_f16(d, second, xs.z, xs.w);
             const float upper = s == 0 ? scales.x : scales.z, lower = s == 0 ? scales.y : scales.w;
             y[s][b][0] = fmaf(d[0], upper, y[s][b][0]);

@@ -12,6 +12,15 @@ __device__ inline void settle(int& number) {
   asm volatile("" : "+r"(number));
 }
 
+__device__ inline uint32_t pair_difference(uint32_t a, uint32_t b) {
+  const __half2 d = __hsub2(*reinterpret_cast<__half2*>(&a), *reinterpret_cast<__half2*>(&b));
+  return *reinterpret_cast<const uint32_t*>(&d);
+}
+__device__ inline uint32_t pair_product(uint32_t a, uint32_t b) {
+  const __half2 d = __hmul2(*reinterpret_cast<__half2*>(&a), *reinterpret_cast<__half2*>(&b));
+  return *reinterpret_cast<const uint32_t*>(&d);
+}
+
 constexpr uint32_t kPairOf1024 = 0x64006400u;
 
 /// a & b | c
@@ -24,6 +33,41 @@ __device__ inline uint32_t pair_sum_of_product(uint32_t a, uint32_t b, uint32_t 
   const __half2 d = __hfma2(*reinterpret_cast<__half2*>(&a), *reinterpret_cast<__half2*>(&b),
                             *reinterpret_cast<__half2*>(&c));
   return *reinterpret_cast<const uint32_t*>(&d);
+}
+
+/// Four f16 of four codes: columns (0, 2) and (1, 3). `zero` is the pair 1024 + zero.
+struct Quad {
+  uint32_t even, odd;
+};
+
+__device__ inline Quad affine_quad(uint32_t codes, uint32_t zero) {
+  return {pair_difference((codes & 0x00ff00ffu) | 0x64006400u, zero),
+          pair_difference((codes >> 8 & 0x00ff00ffu) | 0x64006400u, zero)};
+}
+
+/// Sixteen f16 stand in eight banks, each in one of its own: look-ups never meet.
+__device__ inline Quad table_quad(uint32_t codes, const uint16_t* levels) {
+  const uint32_t a = levels[codes & 15], b = levels[codes >> 8 & 15];
+  const uint32_t c = levels[codes >> 16 & 15], d = levels[codes >> 24 & 15];
+  return {a | c << 16, b | d << 16};
+}
+
+/// Sign and magnitude move to where an f16 has them; the product mends the exponent's bias, and is
+/// exact for subnormals too.
+__device__ inline Quad minifloat_quad(uint32_t codes, const DevicePart& part) {
+  const auto widen = [&](uint32_t c) {
+    const uint32_t bits = (c & part.sign_mask) << part.sign_shift | (c & part.magnitude_mask)
+                                                                        << part.magnitude_shift;
+    return pair_product(bits, part.magnitude_factor);
+  };
+  return {widen(codes & 0x00ff00ffu), widen(codes >> 8 & 0x00ff00ffu)};
+}
+
+__device__ inline Quad quad_of(const DevicePart& part, uint32_t codes, uint32_t zero,
+                               const uint16_t* levels) {
+  if (part.values == Values::table) return table_quad(codes, levels);
+  if (part.values == Values::minifloat) return minifloat_quad(codes, part);
+  return affine_quad(codes, zero);
 }
 
 /// A lane's weights of a run, of its four rows. f16: columns (0, 2), (1, 3), (4, 6), (5, 7) of its

@@ -59,7 +59,7 @@ void check_sums(const EncodingRecord& e, const ColumnSetRecord& q, int64_t rows,
     const auto y = product(gpu(settings), o, x, false, &readers);
     ASSERT_TRUE(y) << y.error().message;
     if (settings[0] == 0) {
-      const IntegerForms forms = readers.layers[0][0].integers;
+      const IntegerForms forms = readers.layers[0][0].kernels.integers();
       ASSERT_EQ(tokens > 16 ? forms.many : forms.few, form) << describe(e) << " x " << int{q.bits};
     }
     for (size_t i = 0; i < y->size(); i++)
@@ -76,12 +76,12 @@ TEST(CudaNarrow, FormsByCapability) {
   const auto planes = [](int bits, uint32_t group) {
     return part_of(bit_planes(bits, group, Element::f32, false, ZeroKind::u8), 1024);
   };
-  struct Case {
+  struct Choice {
     DevicePart part;
     int bits;
     FormType on_8, on_9;  ///< for many tokens
   };
-  const Case cases[] = {
+  const Choice cases[] = {
       {four(0), 4, FormType::s4, FormType::s8},
       {four(64), 2, FormType::s4, FormType::s8},
       {four(192), 3, FormType::s4, FormType::s8},
@@ -106,7 +106,7 @@ TEST(CudaNarrow, FormsByCapability) {
        FormType::s8, FormType::s8},
   };
   for (size_t i = 0; i < std::size(cases); i++) {
-    const Case& c = cases[i];
+    const Choice& c = cases[i];
     for (const int capability : {80, 86, 87, 89}) {
       const IntegerForms forms = integer_forms(capability, c.part, c.bits);
       EXPECT_EQ(forms.many, c.on_8) << i << " on " << capability;

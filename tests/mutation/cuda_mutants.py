@@ -18,26 +18,38 @@ ALL = "CudaProducts.*:CudaModel.*:CudaAttention.*:CudaNarrow.LongRows:CudaNarrow
 ATTENTION = "CudaAttention.*"
 BITS, NIBBLES = "CudaNarrow.BitPlanesAreExact", "CudaNarrow.FourBitsAreExact"
 # Kernels that include a header; others' are the first.
-USERS = {"prefill_operands.cuh": ["prefill.cu"], "tile.cuh": ["decode.cu", "prefill.cu"], "narrow.cuh": ["bits.cu", "narrow.cu"],
-         "combine.cuh": ["bits.cu", "narrow.cu"], "attention.cuh": ["attention.cu"]}
+DECODE = ["decode.cu", "decode_planes.cu"]
+USERS = {"decode.cuh": DECODE, "decode_copies.cuh": DECODE, "decode_kernel.cuh": DECODE, "decode_words.cuh": DECODE,
+         "window.cuh": DECODE, "tile.cuh": DECODE + ["prefill.cu"], "prefill_operands.cuh": ["prefill.cu"],
+         "narrow.cuh": ["bits.cu", "narrow.cu"], "combine.cuh": ["bits.cu", "narrow.cu"], "attention.cuh": ["attention.cu"]}
 # What is wrong, the file, what stood there, what stands there now, the tests that are run.
 MUTANTS = [
-    ("wrong nibble", "tile.cuh", "{w & 0x0f0f0f0fu, w >> 4 & 0x0f0f0f0fu}", "{w >> 4 & 0x0f0f0f0fu, w & 0x0f0f0f0fu}", FEW),
-    ("wrong bits of a plane", "tile.cuh", "c.high |= (w >> bits & mask) << to;", "c.high |= (w & mask) << to;",
+    ("wrong nibble", "prefill_operands.cuh", "out.rows[r][1] = w[r] >> 4 & 0x0f0f0f0fu", "out.rows[r][1] = w[r] & 0x0f0f0f0fu", FEW),
+    ("wrong bits of a plane", "prefill_operands.cuh", "(w[r] >> (turn + bits) & mask)", "(w[r] >> turn & mask)",
      "CudaProducts.EveryEncoding"),
-    ("rows in each other's place", "tile.cuh", "return row ^ (t >= 2 ? 8 : 0);", "return row;", FEW),
-    ("copies are not waited for", "decode.cu", "wait_copies<Stages - 2>();", "wait_copies<Stages - 1>();", FEW),
+    ("digits sixteen times too large", "prefill_operands.cuh", "kSixteenth = 0x2c002c00u", "kSixteenth = 0x3c003c00u", FEW),
+    ("codes of the wrong columns", "decode_words.cuh", "w >> 8, w >> Bits,", "w >> 8, w,", FEW),
+    ("copies are not waited for", "decode.cuh", "wait_copies<kStages - 2>();", "wait_copies<kStages - 1>();", FEW),
+    ("a team that does not wait for its members", "decode.cuh", 'asm volatile("bar.sync %0, %1;" ::',
+     'asm volatile("// %0 %1" ::', FEW),
+    ("what rounding took from activations is dropped", "decode_kernel.cuh",
+     "+= __shfl_xor_sync(0xffffffffu, d.y[0][i / 4][i % 4], 2)", "+= 0", FEW),
+    ("the first tile's scales for both", "window.cuh", "lane.lane / 4 % 2 == 0 ? first_tile : second_tile", "first_tile", FEW),
+    ("scales of the window before", "decode.cuh", "slot = slots;\n      reader.store(window, lane);", "slot = slots;",
+     "CudaProducts.LongRows"),
+    ("groups of an odd number of runs", "decode_kernel.cuh", "a.part.runs_per_group % 2 != 0", "a.part.runs_per_group < 0",
+     "CudaProducts.EveryNumberOf*"),
+    ("one row too many", "decode_kernel.cuh", "else if (row < a.part.rows)", "else if (row <= a.part.rows)", FEW),
+    ("the last group is left out", "decode.cuh", "if (!kEach && left != runs) finish(slot);", "", FEW),
+    ("blocks that share rows are not waited for", "decode_kernel.cuh", "== gridDim.y - 1", "== 0", "CudaProducts.LongRows"),
+    ("the zero of another row", "decode.cuh", "fmaf(offsets[i / 2], ones[b][i % 2], to)", "fmaf(offsets[i / 4], ones[b][i % 2], to)", FEW),
     ("a missing barrier", "prefill.cu", "wait_copies<kPrefillStages - 2>();\n      __syncthreads();",
      "wait_copies<kPrefillStages - 2>();", FEW),
-    ("one row too many", "decode.cu", "else if (row < rows)", "else if (row <= rows)", FEW),
     ("one row too many in a block", "prefill.cu", "if (row + r < a.part.rows) to[r]", "if (row + r <= a.part.rows) to[r]", FEW),
     ("copies behind the tile", "prefill.cu", "const bool real = weight_left > 0 && ", "const bool real = ", FEW),
     ("what rounding took is forgotten", "prefill.cu", "if (a.split != 0) add_rest();", "", FEW),
     ("tiles in each other's place", "prefill_operands.cuh", "(tile + lane.g / 4) * weight_bytes",
      "(tile + 1 - lane.g / 4) * weight_bytes", FEW),
-    ("the last group is left out", "decode.cu", "if (pending) finish(group - window_first);", "", FEW),
-    ("blocks that share a tile are not waited for", "decode.cu", "== gridDim.y - 1", "== 0", "CudaProducts.LongRows"),
-    ("the zero of another row", "decode.cu", "window->zeros[slot * 16 + lane.g + 8]", "window->zeros[slot * 16 + lane.g]", FEW),
     ("activations in their own order", "forms.cu", "j == 1 ? 2 : j == 2 ? 1 : j", "j", FEW),
     ("keys one position late", "rotate.cu", "const int position = *a.position + token;",
      "const int position = *a.position + token + 1;", "CudaModel.LogitsOfTheCpu"),
@@ -107,7 +119,7 @@ class Mutation:
             shutil.copy(fatbin, images)
         changed = USERS.get(file, [file])
         for name in changed:
-            done = run([self.nvcc, "-std=c++20", "--allow-unsupported-compiler", "--no-compress", "-I", self.folder,
+            done = run([self.nvcc, "-std=c++20", "--expt-relaxed-constexpr", "--allow-unsupported-compiler", "--no-compress", "-I", self.folder,
                         "-gencode", "arch=compute_80,code=compute_80", "--fatbin", "-o",
                         images / (pathlib.Path(name).stem + ".fatbin"), headers / name])
             if done.returncode:

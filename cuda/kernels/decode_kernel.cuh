@@ -1,0 +1,196 @@
+#pragma once
+// A block of the decode kernels: its warps' shares, and the sum of what they make.
+
+#include "cuda/kernels/decode.cuh"
+
+namespace sqf {
+
+/// Adds what the block has to the row's other ends and to what the layer adds to every product.
+__device__ inline void write_result(const MatmulArguments& a, int token, int row, float sum) {
+  float* y = a.y + token * a.y_stride + row;
+  if (a.x_lows != nullptr) sum = fmaf(a.x_lows[token], a.row_sums[row], sum);
+  if (a.bias != nullptr) sum += a.bias[row];
+  *y = a.add != 0 ? *y + sum : sum;
+}
+
+/// `results` [teams][tokens][rows of a team, four more] in shared memory, summed in the order of
+/// the teams, then of the blocks that share the rows.
+template <int Team>
+__device__ void combine(const MatmulArguments& a, const float* results) {
+  constexpr int kRows = Team * kDecodeRows, kTeams = kDecodeWarps / Team, kPitch = kRows + 4;
+  const int tokens = a.tokens, first_row = static_cast<int>(blockIdx.x) * kRows;
+  const int64_t padded = static_cast<int64_t>(gridDim.x) * kRows;
+  for (int i = threadIdx.x; i < tokens * kRows; i += blockDim.x) {
+    const int token = i / kRows, row = first_row + i % kRows;
+    float sum = 0;
+    for (int t = 0; t < kTeams; t++) sum += results[(t * tokens + token) * kPitch + i % kRows];
+    if (gridDim.y > 1)
+      a.partial[(blockIdx.y * static_cast<int64_t>(tokens) + token) * padded + row] = sum;
+    else if (row < a.part.rows)
+      write_result(a, token, row, sum);
+  }
+  if (gridDim.y == 1) return;
+  __threadfence();
+  __syncthreads();
+  __shared__ bool last;
+  if (threadIdx.x == 0) {
+    last = atomicAdd(a.tickets + blockIdx.x, 1u) == gridDim.y - 1;
+    if (last) a.tickets[blockIdx.x] = 0;
+  }
+  __syncthreads();
+  if (!last) return;
+  __threadfence();
+  for (int i = threadIdx.x; i < tokens * kRows; i += blockDim.x) {
+    const int token = i / kRows, row = first_row + i % kRows;
+    if (row >= a.part.rows) continue;
+    float sum = 0;
+    for (unsigned s = 0; s < gridDim.y; s++)
+      sum += __ldcg(a.partial + (s * static_cast<int64_t>(tokens) + token) * padded + row);
+    write_result(a, token, row, sum);
+  }
+}
+
+template <int Width, Values Grid, bool Integer, int Blocks, Ends End>
+__device__ void decode_groups(const MatmulArguments& a, const PlanePlace* places) {
+  using D = Decoder<Width, Grid, Integer, Blocks, End>;
+  D d(a);
+  const int warp = threadIdx.x / 32, team = warp / D::kTeam;
+  const int last_tile = (a.part.rows + 15) / 16 - 1;
+  d.copies.member = warp % D::kTeam;
+  d.copies.tile = (static_cast<int>(blockIdx.x) * D::kTeam + d.copies.member) * 2;
+  d.copies.next_tile = min(d.copies.tile + 1, last_tile);
+  d.copies.tile = min(d.copies.tile, last_tile);
+  d.copies.x_rows = a.split != 0 ? 2 * a.tokens : a.tokens;
+  const int weights = decode_weight_bytes(Width, a.part.bits);
+  const int activations = decode_activation_bytes(Width, Integer, d.copies.x_rows);
+  const uint32_t memory = shared_address(decode_memory);
+  constexpr int kTeams = kDecodeWarps / D::kTeam;
+  d.stage_bytes = kDecodeWarps * weights + kTeams * activations;
+  d.copies.weights_at = memory + warp * weights;
+  d.copies.activations_at = memory + kDecodeWarps * weights + team * activations;
+  d.window = memory + D::kStages * d.stage_bytes + warp * kWindowBytes;
+  d.places = places + d.lane.lane;
+  d.words[0] = 0;
+  if constexpr (D::kFixed) {
+#pragma unroll
+    for (int p = 0; p < D::kPlanes; p++) {
+      const int bits = plane_bits_of(Width, p), before = plane_shift_of(Width, p);
+      d.words[p] =
+          2 * D::K::tile_step_bytes(before) + word_place(bits, D::K::tile_step_bytes(bits), d.lane);
+      if (p > 0) d.words[p] -= d.words[0];
+      d.turns[p] = word_turn(bits, before, d.lane.t);
+    }
+  }
+  // A token column that stands for no token reads the last one's: nobody looks at the result. What
+  // split activations have lost is in the columns of the upper four.
+#pragma unroll
+  for (int b = 0; b < Blocks; b++) {
+    const int column = b * 8 + d.lane.g;
+    const int row = a.split != 0 ? min(column % 4, a.tokens - 1) + column / 4 * a.tokens
+                                 : min(column, a.tokens - 1);
+    d.x_place[b] = row * D::kRunBytes + d.lane.t * 8 * D::K::kBytes;
+    if (b > 0) d.x_place[b] -= d.x_place[0];
+  }
+  if constexpr (Grid == Values::table) {
+    const auto* levels = reinterpret_cast<const uint2*>(a.part.levels);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const uint2 four = levels[i];
+      d.levels.low[i] = __byte_perm(four.x, four.y, 0x6420);
+      d.levels.high[i] = __byte_perm(four.x, four.y, 0x7531);
+    }
+  }
+  // Fewer than 2^26 steps, and at most 64 shares.
+  const auto steps = static_cast<unsigned>((a.part.runs + D::kRuns - 1) / D::kRuns);
+  const unsigned shares = gridDim.y * kTeams, share = blockIdx.y * kTeams + team;
+  d.run(static_cast<int>(steps * share / shares), static_cast<int>(steps * (share + 1) / shares));
+  wait_copies<0>();
+  __syncthreads();
+  constexpr int kRows = D::kTeam * kDecodeRows, kPitch = kRows + 4;
+#pragma unroll
+  for (int b = 0; b < Blocks; b++) {
+    if (Blocks == 1 && a.split != 0)
+#pragma unroll
+      for (int i = 0; i < 8; i++)
+        d.y[0][i / 4][i % 4] += __shfl_xor_sync(0xffffffffu, d.y[0][i / 4][i % 4], 2);
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const int token = b * 8 + 2 * d.lane.t + i;
+      if (token >= a.tokens) continue;
+      float scale = 1;
+      if constexpr (Integer) scale = a.x_scales[token];
+      float four[4] = {d.y[b][0][i], d.y[b][0][2 + i], d.y[b][1][i], d.y[b][1][2 + i]};
+      if constexpr (Integer)
+#pragma unroll
+        for (float& v : four) v *= scale;
+      store_shared_floats<0>(memory + ((team * a.tokens + token) * kPitch +
+                                       d.copies.member * kDecodeRows + d.lane.g * 4) *
+                                          4,
+                             four);
+    }
+  }
+  __syncthreads();
+  combine<D::kTeam>(a, reinterpret_cast<const float*>(decode_memory));
+}
+
+template <int Width, Values Grid, bool Integer, int Blocks>
+__device__ void decode_grid(const MatmulArguments& a, const PlanePlace* places) {
+  // The code for whole steps is faster; where planes are many it would take registers of the
+  // others.
+  constexpr bool kMany = Width > 0 && plane_count_of(Width) > 1;
+  if constexpr (Width != 16) {
+    if (a.part.groups > 1 && a.part.runs_per_group == 1)
+      return decode_groups<Width, Grid, Integer, Blocks, Ends::every_run>(a, places);
+    if (kMany || (a.part.groups > 1 && a.part.runs_per_group % 2 != 0))
+      return decode_groups<Width, Grid, Integer, Blocks, Ends::any_run>(a, places);
+  }
+  if constexpr (!kMany) decode_groups<Width, Grid, Integer, Blocks, Ends::steps>(a, places);
+}
+
+/// Where the words of any planes are, for all lanes.
+__device__ inline void place_planes(const DevicePart& part, PlanePlace* places) {
+  const Lane lane;
+  int before = 0;
+  for (int p = 0; p < part.plane_count; p++) {
+    const int bits = 31 - __clz(part.radices[p]);
+    if (threadIdx.x < 32)
+      places[p * 32 + lane.lane] = {
+          static_cast<uint32_t>(256 * before + word_place(bits, 128 * bits, lane)),
+          static_cast<uint32_t>(word_turn(bits, before, lane.t)),
+          ((1u << bits) - 1) * 0x01010101u << before, static_cast<uint32_t>(bits)};
+    before += bits;
+  }
+  __syncthreads();
+}
+
+/// Width as in decode_shape.hpp; Grid for 4 and 8 bits, the others see for themselves.
+template <int Width, Values Grid, bool Integer, int Blocks>
+__device__ void decode(const MatmulArguments& a) {
+  if constexpr (Width == 16) {
+    if (a.part.values == Values::bf16)
+      decode_grid<Width, Values::bf16, Integer, Blocks>(a, nullptr);
+    else
+      decode_grid<Width, Values::f16, Integer, Blocks>(a, nullptr);
+  } else if constexpr (Width != kAnyPlanes) {
+    decode_grid<Width, Grid, Integer, Blocks>(a, nullptr);
+  } else {
+    __shared__ PlanePlace places[kDevicePlanes * 32];
+    place_planes(a.part, places);
+    if constexpr (!Integer) {
+      if (a.part.values == Values::table)
+        return decode_grid<Width, Values::table, Integer, Blocks>(a, places);
+      if (a.part.values == Values::minifloat)
+        return decode_grid<Width, Values::minifloat, Integer, Blocks>(a, places);
+    }
+    decode_grid<Width, Values::affine, Integer, Blocks>(a, places);
+  }
+}
+
+}  // namespace sqf
+
+// One name for each form; the host (cuda/product.cpp) has the same.
+#define SQF_DECODE(name, width, grid, integer, blocks)                    \
+  extern "C" __global__ void __launch_bounds__(32 * sqf::kDecodeWarps, 2) \
+      name(const __grid_constant__ sqf::MatmulArguments a) {              \
+    sqf::decode<width, sqf::Values::grid, integer, blocks>(a);            \
+  }
