@@ -10,7 +10,7 @@ namespace sqf {
 inline constexpr int kDevicePlanes = 8;
 inline constexpr int kRunColumns = 32;
 inline constexpr int kStepColumns = 64;
-inline constexpr int kDecodeWarps = 8;   ///< of a block; they share the columns of one tile
+inline constexpr int kDecodeWarps = 8;   ///< of a block; decode_shape.hpp says who shares what
 inline constexpr int kDecodeTokens = 8;  ///< of one tensor-core block
 inline constexpr int kPrefillWarps = 8;  ///< of a block: 4 along the rows, 2 along the tokens
 inline constexpr int kPrefillRows = 128, kPrefillTokens = 64;  ///< or twice as many tokens
@@ -74,8 +74,8 @@ struct MatmulArguments {
   const float* bias;      ///< [rows] or null
   float* y;
   int64_t y_stride;
-  float* partial;     ///< [splits][tokens][tiles * 16], where splits > 1
-  uint32_t* tickets;  ///< [tiles], 0 before and after
+  float* partial;     ///< [splits][tokens][rows of all blocks], where splits > 1
+  uint32_t* tickets;  ///< [blocks along the rows], 0 before and after
   int32_t tokens;
   int32_t add;     ///< to what y holds
   int32_t stages;  ///< decode_b1: of a warp's pipeline, 2 to 4

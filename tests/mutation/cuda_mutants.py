@@ -151,7 +151,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         mutation = Mutation(source, build, nvcc, emulator, pathlib.Path(folder))
         missed = 0
-        right = "return row ^ (t >= 2 ? 8 : 0);"
+        right = "return line * 4 + (piece % 4 ^ (half != 0 ? 2 : 0));"
         if mutation.is_found("tile.cuh", right, right, f"{ALL}:-CudaProducts.EveryQ*:CudaModel.GreedyTokensOfTheCpu"):
             raise SystemExit("kernels without a mistake fail")
         for what, file, before, after, tests in MUTANTS:
