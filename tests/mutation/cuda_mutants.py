@@ -14,14 +14,15 @@ import sys
 import tempfile
 
 FEW = "CudaProducts.RaggedShapesAndTokens:CudaProducts.LongRows"
-ALL = "CudaProducts.*:CudaModel.*:CudaAttention.*:CudaNarrow.LongRows:CudaNarrow.FourBitsAreExact"
+ALL = f"{FEW}:CudaProducts.OtherGrids:CudaModel.LogitsOfTheCpu:CudaAttention.*:CudaNarrow.FourBitsAreExact"
 ATTENTION = "CudaAttention.*"
 BITS, NIBBLES = "CudaNarrow.BitPlanesAreExact", "CudaNarrow.FourBitsAreExact"
-# Kernels that include a header; others' are the first.
-DECODE = ["decode.cu", "decode_planes.cu"]
-USERS = {"decode.cuh": DECODE, "decode_copies.cuh": DECODE, "decode_kernel.cuh": DECODE, "decode_words.cuh": DECODE,
-         "window.cuh": DECODE, "tile.cuh": DECODE + ["prefill.cu"], "prefill_operands.cuh": ["prefill.cu"],
-         "narrow.cuh": ["bits.cu", "narrow.cu"], "combine.cuh": ["bits.cu", "narrow.cu"], "attention.cuh": ["attention.cu"]}
+# Kernels that are compiled with a mistake in a header; those of many planes take long and are left as they are. Other files
+# are kernels themselves.
+USERS = {"decode.cuh": ["decode.cu"], "decode_copies.cuh": ["decode.cu"], "decode_kernel.cuh": ["decode.cu"],
+         "decode_words.cuh": ["decode.cu"], "window.cuh": ["decode.cu"], "prefill_operands.cuh": ["prefill.cu"],
+         "tile.cuh": ["decode.cu", "prefill.cu"], "narrow.cuh": ["bits.cu", "narrow.cu"],
+         "combine.cuh": ["bits.cu", "narrow.cu"], "attention.cuh": ["attention.cu"]}
 # What is wrong, the file, what stood there, what stands there now, the tests that are run.
 MUTANTS = [
     ("wrong nibble", "prefill_operands.cuh", "out.rows[r][1] = w[r] >> 4 & 0x0f0f0f0fu", "out.rows[r][1] = w[r] & 0x0f0f0f0fu", FEW),
@@ -119,8 +120,8 @@ class Mutation:
             shutil.copy(fatbin, images)
         changed = USERS.get(file, [file])
         for name in changed:
-            done = run([self.nvcc, "-std=c++20", "--expt-relaxed-constexpr", "--allow-unsupported-compiler", "--no-compress", "-I", self.folder,
-                        "-gencode", "arch=compute_80,code=compute_80", "--fatbin", "-o",
+            done = run([self.nvcc, "-std=c++20", "--expt-relaxed-constexpr", "--allow-unsupported-compiler", "--no-compress",
+                        "-I", self.folder, "-gencode", "arch=compute_80,code=compute_80", "--fatbin", "-o",
                         images / (pathlib.Path(name).stem + ".fatbin"), headers / name])
             if done.returncode:
                 raise SystemExit(f"{name} does not compile:\n{done.stdout}")
@@ -152,7 +153,7 @@ def main():
         mutation = Mutation(source, build, nvcc, emulator, pathlib.Path(folder))
         missed = 0
         right = "return line * 4 + (piece % 4 ^ (half != 0 ? 2 : 0));"
-        if mutation.is_found("tile.cuh", right, right, f"{ALL}:-CudaProducts.EveryQ*:CudaModel.GreedyTokensOfTheCpu"):
+        if mutation.is_found("tile.cuh", right, right, ALL):
             raise SystemExit("kernels without a mistake fail")
         for what, file, before, after, tests in MUTANTS:
             found = mutation.is_found(file, before, after, tests)
