@@ -263,7 +263,7 @@ __device__ void decode(const MatmulArguments& a) {
   }
   wait_copies<0>();
   __syncthreads();
-  combine_results(a, results, d.tile);
+  combine_results<16, kDecodeWarps>(a, results);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #pragma once
-// The end of a product: what warps and blocks that share a tile's columns have is added up in
-// their order, so that results are the same every time, and goes into or onto y.
+// The end of a product: what warps and blocks that share the columns of some rows have is added up
+// in their order, so that results are the same every time, and goes into or onto y.
 
 #include "cuda/kernels/arguments.hpp"
 
@@ -14,18 +14,19 @@ __device__ inline void write_result(const MatmulArguments& a, int token, int row
   *y = a.add != 0 ? *y + sum : sum;
 }
 
-/// `results` [kDecodeWarps][tokens][kResultPitch] in shared memory.
-__device__ inline void combine_results(const MatmulArguments& a, const float* results, int tile) {
-  const int rows = a.part.rows, tokens = a.tokens;
-  const int64_t padded = static_cast<int64_t>(gridDim.x) * 16;
-  for (int i = threadIdx.x; i < tokens * 16; i += blockDim.x) {
-    const int token = i / 16, lane = i % 16, row = tile * 16 + lane;
+/// `results` [shares][tokens][rows, four more] in shared memory, summed in the order of the shares,
+/// then of the blocks that share the rows.
+template <int Rows, int Shares>
+__device__ void combine_results(const MatmulArguments& a, const float* results) {
+  const int tokens = a.tokens, first_row = static_cast<int>(blockIdx.x) * Rows;
+  const int64_t padded = static_cast<int64_t>(gridDim.x) * Rows;
+  for (int i = threadIdx.x; i < tokens * Rows; i += blockDim.x) {
+    const int token = i / Rows, row = first_row + i % Rows;
     float sum = 0;
-    for (int w = 0; w < kDecodeWarps; w++)
-      sum += results[(w * tokens + token) * kResultPitch + lane];
+    for (int s = 0; s < Shares; s++) sum += results[(s * tokens + token) * (Rows + 4) + i % Rows];
     if (gridDim.y > 1)
       a.partial[(blockIdx.y * static_cast<int64_t>(tokens) + token) * padded + row] = sum;
-    else if (row < rows)
+    else if (row < a.part.rows)
       write_result(a, token, row, sum);
   }
   if (gridDim.y == 1) return;
@@ -33,15 +34,15 @@ __device__ inline void combine_results(const MatmulArguments& a, const float* re
   __syncthreads();
   __shared__ bool last;
   if (threadIdx.x == 0) {
-    last = atomicAdd(a.tickets + tile, 1u) == gridDim.y - 1;
-    if (last) a.tickets[tile] = 0;
+    last = atomicAdd(a.tickets + blockIdx.x, 1u) == gridDim.y - 1;
+    if (last) a.tickets[blockIdx.x] = 0;
   }
   __syncthreads();
   if (!last) return;
   __threadfence();
-  for (int i = threadIdx.x; i < tokens * 16; i += blockDim.x) {
-    const int token = i / 16, row = tile * 16 + i % 16;
-    if (row >= rows) continue;
+  for (int i = threadIdx.x; i < tokens * Rows; i += blockDim.x) {
+    const int token = i / Rows, row = first_row + i % Rows;
+    if (row >= a.part.rows) continue;
     float sum = 0;
     for (unsigned s = 0; s < gridDim.y; s++)
       sum += __ldcg(a.partial + (s * static_cast<int64_t>(tokens) + token) * padded + row);

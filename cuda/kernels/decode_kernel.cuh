@@ -1,54 +1,10 @@
 #pragma once
 // A block of the decode kernels: its warps' shares, and the sum of what they make.
 
+#include "cuda/kernels/combine.cuh"
 #include "cuda/kernels/decode.cuh"
 
 namespace sqf {
-
-/// Adds what the block has to the row's other ends and to what the layer adds to every product.
-__device__ inline void write_result(const MatmulArguments& a, int token, int row, float sum) {
-  float* y = a.y + token * a.y_stride + row;
-  if (a.x_lows != nullptr) sum = fmaf(a.x_lows[token], a.row_sums[row], sum);
-  if (a.bias != nullptr) sum += a.bias[row];
-  *y = a.add != 0 ? *y + sum : sum;
-}
-
-/// `results` [teams][tokens][rows of a team, four more] in shared memory, summed in the order of
-/// the teams, then of the blocks that share the rows.
-template <int Team>
-__device__ void combine(const MatmulArguments& a, const float* results) {
-  constexpr int kRows = Team * kDecodeRows, kTeams = kDecodeWarps / Team, kPitch = kRows + 4;
-  const int tokens = a.tokens, first_row = static_cast<int>(blockIdx.x) * kRows;
-  const int64_t padded = static_cast<int64_t>(gridDim.x) * kRows;
-  for (int i = threadIdx.x; i < tokens * kRows; i += blockDim.x) {
-    const int token = i / kRows, row = first_row + i % kRows;
-    float sum = 0;
-    for (int t = 0; t < kTeams; t++) sum += results[(t * tokens + token) * kPitch + i % kRows];
-    if (gridDim.y > 1)
-      a.partial[(blockIdx.y * static_cast<int64_t>(tokens) + token) * padded + row] = sum;
-    else if (row < a.part.rows)
-      write_result(a, token, row, sum);
-  }
-  if (gridDim.y == 1) return;
-  __threadfence();
-  __syncthreads();
-  __shared__ bool last;
-  if (threadIdx.x == 0) {
-    last = atomicAdd(a.tickets + blockIdx.x, 1u) == gridDim.y - 1;
-    if (last) a.tickets[blockIdx.x] = 0;
-  }
-  __syncthreads();
-  if (!last) return;
-  __threadfence();
-  for (int i = threadIdx.x; i < tokens * kRows; i += blockDim.x) {
-    const int token = i / kRows, row = first_row + i % kRows;
-    if (row >= a.part.rows) continue;
-    float sum = 0;
-    for (unsigned s = 0; s < gridDim.y; s++)
-      sum += __ldcg(a.partial + (s * static_cast<int64_t>(tokens) + token) * padded + row);
-    write_result(a, token, row, sum);
-  }
-}
 
 template <int Width, Values Grid, bool Integer, int Blocks, Ends End>
 __device__ void decode_groups(const MatmulArguments& a, const PlanePlace* places) {
@@ -130,7 +86,7 @@ __device__ void decode_groups(const MatmulArguments& a, const PlanePlace* places
     }
   }
   __syncthreads();
-  combine<D::kTeam>(a, reinterpret_cast<const float*>(decode_memory));
+  combine_results<kRows, kTeams>(a, reinterpret_cast<const float*>(decode_memory));
 }
 
 template <int Width, Values Grid, bool Integer, int Blocks>
