@@ -43,13 +43,14 @@ struct Copies {
   const MatmulArguments& a;
   Lane lane;
   int tile, next_tile;  // the second again the first where there is none: what it makes is dropped
+  bool idle;            // no tile is the warp's: it copies zeros
   int member, x_rows;   // of the team; of its activations
   uint32_t weights_at, activations_at;  // the warp's and the team's in the first stage
   // What is to be copied next. Of a plane of 1 and 2 bits a lane copies of one tile only.
   const uint8_t* planes[kPlanes];
   Apart second[kPlanes];  // from one tile to the other
   int whole_steps;        // after these one may have less: bit 4 + 2 p + i of `tail` says if the
-  uint32_t tail;          // lane's piece i of plane p is there
+  uint32_t tail;          // lane's piece i of plane p is there; of any planes, if there are some
   int copy_places[kPlanes];
   const uint8_t* activations;
   int copies_activations;
@@ -58,9 +59,9 @@ struct Copies {
   __device__ explicit Copies(const MatmulArguments& arguments) : a(arguments) {}
 
   __device__ void begin(int first) {
+    whole_steps = idle ? 0 : a.part.columns / (kRunColumns * kRuns);
+    tail = !kFixed && !idle ? 1 : 0;
     if constexpr (kFixed) {
-      whole_steps = a.part.columns / (kRunColumns * kRuns);
-      tail = 0;
 #pragma unroll
       for (int p = 0; p < kPlanes; p++) {
         const int bits = plane_bits_of(Width, p), step_bytes = K::tile_step_bytes(bits);
@@ -74,7 +75,7 @@ struct Copies {
         const auto left = static_cast<int>(bytes - static_cast<int64_t>(whole_steps) * step_bytes);
 #pragma unroll
         for (int i = 0; i < 2; i++)
-          if (piece * 16 + i * 512 < left) tail |= 16u << (2 * p + i);
+          if (piece * 16 + i * 512 < left && !idle) tail |= 16u << (2 * p + i);
         copy_places[p] = static_cast<int>(weights_at) +
                          2 * K::tile_step_bytes(plane_shift_of(Width, p)) +
                          (other ? step_bytes : 0) + piece_place(bits, piece) * 16;
@@ -141,7 +142,7 @@ struct Copies {
         const int piece = other ? i - 8 * bits : i;
         copy_piece<0, 0>(to + (other ? 128 * bits : 0) + piece_place(bits, piece) * 16,
                          from + (other ? next_tile : tile) * a.part.tile_bytes[p] + piece * 16,
-                         piece * 16 < left ? 16u : 0u);
+                         piece * 16 < left && tail != 0 ? 16u : 0u);
       }
       to += 256 * bits;
     }

@@ -14,6 +14,7 @@ __device__ void decode_groups(const MatmulArguments& a, const PlanePlace* places
   const int last_tile = (a.part.rows + 15) / 16 - 1;
   d.copies.member = warp % D::kTeam;
   d.copies.tile = (static_cast<int>(blockIdx.x) * D::kTeam + d.copies.member) * 2;
+  d.copies.idle = d.copies.tile > last_tile;
   d.copies.next_tile = min(d.copies.tile + 1, last_tile);
   d.copies.tile = min(d.copies.tile, last_tile);
   d.copies.x_rows = a.split != 0 ? 2 * a.tokens : a.tokens;
