@@ -82,8 +82,8 @@ struct Decoder {
       } else {
         const uint32_t v = Width == 4 ? u : words_of(next)[r];
         out->rows[r][0] = place_fields<0>(u, a.part), out->rows[r][1] = place_fields<8>(u, a.part);
-        out->rows[r][2] = place_fields < Width == 4 ? 4 : 0 > (v, a.part);
-        out->rows[r][3] = place_fields < Width == 4 ? 12 : 8 > (v, a.part);
+        out->rows[r][2] = place_fields<(Width == 4 ? 4 : 0)>(v, a.part);
+        out->rows[r][3] = place_fields<(Width == 4 ? 12 : 8)>(v, a.part);
       }
     }
   }
