@@ -6,9 +6,6 @@
 namespace sqf {
 namespace {
 
-constexpr int64_t kBitUnitBytes = 512;                // narrow.cuh
-constexpr int64_t kBitWindowBytes = 2 * 16 * 16 * 4;  // bits.cu
-
 /// Groups that end where so many columns do, or one for the whole row.
 bool has_groups_of(const DevicePart& part, int columns) {
   return part.groups == 1 || part.group % columns == 0;
@@ -57,7 +54,7 @@ bool few_for_bits(int64_t tokens, int x_planes) {
 
 BitLaunch bit_launch(const MatmulArguments& a, int multiprocessors, int64_t most_splits) {
   const int64_t blocks = (static_cast<int64_t>(a.tokens) * a.x_planes + 7) / 8;
-  const int64_t stage = a.part.plane_count * kBitUnitBytes + blocks * 8 * 32;
+  const int64_t stage = a.part.plane_count * kUnitBytes + blocks * 8 * 32;
   const int64_t results = kDecodeWarps * a.tokens * kResultPitch * 4;
   // As many stages as leave room for two blocks on a multiprocessor.
   const int64_t room = (kBitSharedBytes - results) / kDecodeWarps - kBitWindowBytes;
@@ -80,8 +77,8 @@ BitLaunch bit_launch(const MatmulArguments& a, int multiprocessors, int64_t most
 unsigned narrow_shared(FormType form, int plane_count, int x_planes) {
   const bool bits = form == FormType::b1;
   const int64_t units = bits ? 1 : 2, pieces = 2 * units * (bits ? x_planes : 1);
-  const int64_t weights = kPrefillRows / 16 * plane_count * units * kBitUnitBytes;
-  return static_cast<unsigned>(3 * (weights + kPrefillTokens * pieces * 16));
+  const int64_t weights = kPrefillRows / 16 * plane_count * units * kUnitBytes;
+  return static_cast<unsigned>(kPrefillStages * (weights + kPrefillTokens * pieces * 16));
 }
 
 }  // namespace sqf

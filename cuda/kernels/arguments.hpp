@@ -16,6 +16,8 @@ inline constexpr int kPrefillWarps = 8;  ///< of a block: 4 along the rows, 2 al
 inline constexpr int kPrefillRows = 128, kPrefillTokens = 64;  ///< or twice as many tokens
 inline constexpr int kPrefillStages = 3;
 inline constexpr int kNibbleColumns = 128, kBitColumns = 256;  ///< of a step, forms s4 and b1
+inline constexpr int kUnitBytes = 512;  ///< eight words of a tile's rows: narrow.cuh
+inline constexpr int kBitWindowBytes = 2 * 16 * 16 * 4;  ///< scales and zeros of a warp: bits.cu
 inline constexpr int kResultPitch = 20;  ///< floats from token to token of a result: no bank twice
 inline constexpr int kBitBlocks = 8;     ///< decode_b1: eights of planes of activations, at most
 inline constexpr int kFormThreads = 256;

@@ -23,6 +23,8 @@ struct Window {
   int zeros[kWindow * 16];  // or the minimums' bits
 };
 
+static_assert(sizeof(Window) == kBitWindowBytes);
+
 /// What a warp does, for so many blocks of eight columns.
 template <int Blocks>
 struct Decoder {
@@ -269,7 +271,7 @@ __device__ void decode(const MatmulArguments& a) {
 }  // namespace
 }  // namespace sqf
 
-// One name for each number of blocks; product.cpp takes the fewest that do.
+// One name for each number of blocks; part_kernels.cpp takes the fewest that do.
 #define SQF_DECODE_B1(blocks)                                              \
   extern "C" __global__ void __launch_bounds__(32 * sqf::kDecodeWarps, 2)  \
       decode_b1_##blocks(const __grid_constant__ sqf::MatmulArguments a) { \

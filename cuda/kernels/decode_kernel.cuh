@@ -145,7 +145,7 @@ __device__ void decode(const MatmulArguments& a) {
 
 }  // namespace sqf
 
-// One name for each form; the host (cuda/product.cpp) has the same.
+// One name for each form; the host (cuda/part_kernels.cpp) has the same.
 #define SQF_DECODE(name, width, grid, integer, blocks)                    \
   extern "C" __global__ void __launch_bounds__(32 * sqf::kDecodeWarps, 2) \
       name(const __grid_constant__ sqf::MatmulArguments a) {              \

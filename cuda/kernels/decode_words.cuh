@@ -42,13 +42,6 @@ __device__ inline void store_shared_floats(uint32_t at, const float (&v)[4]) {
                : "memory");
 }
 
-/// a & b | c.
-__device__ inline uint32_t and_or(uint32_t a, uint32_t b, uint32_t c) {
-  uint32_t d;
-  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
-  return d;
-}
-
 /// Bytes of a and b by the nibbles of Select.
 template <uint32_t Select>
 __device__ inline uint32_t pick_bytes(uint32_t a, uint32_t b) {
@@ -193,12 +186,6 @@ __device__ inline uint32_t place_fields(uint32_t codes, const DevicePart& part) 
   const uint32_t sign = __funnelshift_l(codes, codes, part.sign_shift - Down);
   const uint32_t rest = __funnelshift_l(codes, codes, part.magnitude_shift - Down);
   return and_or(rest, part.magnitude_mask << part.magnitude_shift, sign & 0x80008000u);
-}
-
-__device__ inline uint32_t half_pair(uint32_t bf16_pair) {
-  const __half2 h =
-      __floats2half2_rn(__uint_as_float(bf16_pair << 16), __uint_as_float(bf16_pair & 0xffff0000u));
-  return *reinterpret_cast<const uint32_t*>(&h);
 }
 
 }  // namespace sqf

@@ -8,7 +8,6 @@
 namespace sqf {
 namespace {
 
-constexpr int kStages = 3;
 constexpr int kThreads = 32 * kPrefillWarps;
 constexpr int kTiles = kPrefillRows / 16;  // of a block
 constexpr int kWarpTiles = 2, kWarpBlocks = 4;
@@ -49,7 +48,7 @@ struct Product {
 
   __device__ void fetch(int step) {
     if (step < steps()) {
-      uint8_t* to = stages + step % kStages * stage_bytes;
+      uint8_t* to = stages + step % kPrefillStages * stage_bytes;
       for (int p = 0; p < planes(); p++) fetch_plane(p, step, to + p * kUnits * kUnitBytes);
       fetch_activations(step, to + kTiles * weight_bytes());
     }
@@ -114,7 +113,7 @@ struct Product {
   /// A slot, or with Both the two bits' slots of a step, by every pair of planes.
   template <bool Both>
   __device__ void multiply(int step, int slot) {
-    const uint8_t* stage = stages + step % kStages * stage_bytes;
+    const uint8_t* stage = stages + step % kPrefillStages * stage_bytes;
     const auto* x = reinterpret_cast<const uint32_t*>(stage + kTiles * weight_bytes());
 #pragma unroll 1
     for (int q = 0; q < x_planes(); q++) {
@@ -204,14 +203,14 @@ struct Product {
     load(0, &scale, &zero);
     store(0, scale, zero);
 #pragma unroll
-    for (int s = 0; s < kStages - 1; s++) fetch(s);
+    for (int s = 0; s < kPrefillStages - 1; s++) fetch(s);
     const bool both = Bits && (a.part.groups == 1 || slots_per_group % 2 == 0);
     const int width = both ? 2 : 1;
     const bool idle = first_token + warp_token * 32 >= a.tokens;
     for (int step = 0; step < steps(); step++) {
-      wait_copies<kStages - 2>();
+      wait_copies<kPrefillStages - 2>();
       __syncthreads();
-      fetch(step + kStages - 1);
+      fetch(step + kPrefillStages - 1);
       load(step + 1, &scale, &zero);
       for (int slot = idle ? 2 : 0; slot < 2 && 2 * step + slot < slots; slot += width) {
         if (both)

@@ -8,8 +8,6 @@
 
 namespace sqf {
 
-inline constexpr int kUnitBytes = 8 * 64;  // of a tile
-
 /// Where a 16-byte piece of a unit goes in shared memory. Words 2, 3, 6 and 7 have their upper and
 /// lower rows traded: a thread t reads words t and t + 4, and a warp's reads hit each bank once.
 __device__ inline int unit_place(int piece) {

@@ -6,13 +6,13 @@
 // one load of 16 bytes is a word of each. Rows 2 s and 2 s + 1 of the four are rows g and g + 8 of
 // the tensor core's product s.
 
+#include "cuda/kernels/prefill_copies.cuh"
 #include "cuda/kernels/prefill_operands.cuh"
 
 namespace sqf {
 namespace {
 
-constexpr int kThreads = 32 * kPrefillWarps;
-constexpr int kTiles = kPrefillRows / 16;  // of a block
+constexpr int kTiles = kPrefillTiles;
 
 /// Scales and zeros of a step: [run][row].
 struct StepParameters {
@@ -29,23 +29,16 @@ template <int Width, bool Integer, int Blocks>
 struct Product {
   static constexpr bool kReal = Width == 16;
   static constexpr bool kGroups = Integer && Blocks == 4;  // sums of groups apart from y
-  static constexpr int kBytes = Integer ? 1 : 2;           // of an activation
-  static constexpr int kRunBytes = kRunColumns * kBytes;   // of a row of x
-  static constexpr int kXRows = 2 * 8 * Blocks;            // of x, of a block
-  static constexpr int kXPieces = kRunBytes / 16, kXCopies = 2 * kXRows * kXPieces / kThreads;
-  static constexpr int kXPlaces = kXRows * kXPieces < kThreads ? 1 : kXRows * kXPieces / kThreads;
+  using Copies = PrefillCopies<Width, Integer, Blocks>;
+  static constexpr int kBytes = Copies::kBytes, kRunBytes = Copies::kRunBytes;
+  static constexpr int kXRows = Copies::kXRows;
 
   const MatmulArguments& a;
   Lane lane;
-  int warp_row, warp_token, weight_bytes;
-  int first_tile, first_token, stage_bytes, steps;
-  uint8_t* stages;
+  Copies copies;
+  int warp_row, warp_token, first_tile, first_token;
   StepParameters* parameters;
   OperandReader<Width> reader;
-  // What is fetched next, and where the thread's pieces of it stand.
-  int weights, activations[kXPlaces];  // bytes from the first tile, and from x
-  int tiles_left;                      // behind the first that the thread copies of
-  int weight_place, activation_place, weight_left, fetched = 0, filling = 0;
   int x_place, row_place;  // the lane's activations in a stage, and its rows
   // The thread's row and run of a step: its scale and zero on their way.
   int group_place, run_left;  // group_place: from the block's first tile
@@ -56,36 +49,19 @@ struct Product {
   int c[2][Integer ? Blocks : 1][4];
   float y[2][Integer && !kGroups ? 1 : Blocks][4];
 
-  __device__ Product(const MatmulArguments& arguments, const uint16_t* levels)
+  __device__ Product(const MatmulArguments& arguments, uint8_t* stages, const uint16_t* levels)
       : a(arguments),
+        copies(arguments, stages),
         warp_row(threadIdx.x / 64),
         warp_token(threadIdx.x / 32 % 2),
-        weight_bytes(128 * a.part.bits),
-        reader(a.part, 2 * warp_row, weight_bytes, levels) {}
+        first_tile(copies.first_tile),
+        first_token(copies.first_token),
+        reader(a.part, 2 * warp_row, copies.weight_bytes, levels) {}
 
-  // ---- what travels
-
-  /// Where copies come from and go. Tiles behind the last are zeros, tokens are the last once more.
+  /// Where the lane's and the thread's shares are.
   __device__ void begin() {
     const int last_tile = (a.part.rows + 15) / 16 - 1;
-    if constexpr (Width != 0) {
-      constexpr int kPieces = 8 * Width;  // of a tile
-      const int piece = threadIdx.x % kPieces;
-      const int tile = threadIdx.x / kPieces;
-      weights = tile * static_cast<int>(a.part.tile_bytes[0]) + piece * 16;
-      tiles_left = last_tile - first_tile - tile;
-      weight_left = static_cast<int>(a.part.tile_bytes[0]) - piece * 16;
-      weight_place = threadIdx.x / kPieces * 16 * kPieces + piece_place(Width, piece) * 16;
-    }
-    const int piece = threadIdx.x % kXPieces;
-#pragma unroll
-    for (int i = 0; i < kXPlaces; i++) {
-      const int row = (threadIdx.x / kXPieces + i * (kThreads / kXPieces)) % kXRows;
-      activations[i] = x_row(row) * static_cast<int>(a.x_stride) * kBytes +
-                       threadIdx.x / (kXRows * kXPieces) * kRunBytes + piece * 16;
-    }
-    activation_place = kTiles * weight_bytes + threadIdx.x * 16;
-    x_place = kTiles * weight_bytes + (warp_token * 8 * Blocks + lane.g) * kRunBytes +
+    x_place = kTiles * copies.weight_bytes + (warp_token * 8 * Blocks + lane.g) * kRunBytes +
               lane.t * 8 * kBytes;
     row_place = (2 * warp_row + lane.g / 4) * 16 + lane.g % 4 * 4;
     settle(x_place);
@@ -94,62 +70,6 @@ struct Product {
     group_place = (tile - first_tile) * a.part.groups * 16 + row % 16;
     run_left = a.part.runs_per_group;
     if (!kReal && a.part.row_factors != nullptr) factor = a.part.row_factors[tile * 16 + row % 16];
-  }
-
-  /// Split activations: the upper half of the block's rows is what the lower has lost by rounding.
-  __device__ int x_row(int row) const {
-    if (a.split == 0) return min(first_token + row, a.tokens - 1);
-    const int token = min(first_token + row % (kXRows / 2), a.tokens - 1);
-    return row < kXRows / 2 ? token : a.tokens + token;
-  }
-
-  __device__ void fetch() {
-    if (fetched < steps) {
-      uint8_t* to = stages + filling * stage_bytes;
-      if constexpr (Width == 0) {
-        uint8_t* plane = to;
-        for (int p = 0; p < a.part.plane_count; p++) {
-          const int bits = 31 - __clz(a.part.radices[p]);
-          fetch_plane(p, bits, plane);
-          plane += 128 * bits;
-        }
-      } else {
-        constexpr int kCopies = Width / 4, kTilesApart = kThreads / (8 * Width);
-        const uint8_t* from = a.part.planes[0] + first_tile * a.part.tile_bytes[0];
-#pragma unroll
-        for (int i = 0; i < kCopies; i++) {
-          const bool real = weight_left > 0 && i * kTilesApart <= tiles_left;
-          const int64_t at = weights + i * kTilesApart * a.part.tile_bytes[0];
-          copy_16(to + weight_place + i * kThreads * 16, real ? from + at : from, real);
-        }
-        weights += 128 * Width;
-        weight_left -= 128 * Width;
-      }
-      const auto* x = static_cast<const uint8_t*>(a.x);
-#pragma unroll
-      for (int i = 0; i < kXCopies; i++)
-        copy_16(to + activation_place + i * kThreads * 16,
-                x + activations[i % kXPlaces] + i / kXPlaces * kRunBytes, true);
-#pragma unroll
-      for (int i = 0; i < kXPlaces; i++) activations[i] += kStepColumns * kBytes;
-      fetched++;
-      filling = filling + 1 == kPrefillStages ? 0 : filling + 1;
-    }
-    commit_copies();
-  }
-
-  __device__ void fetch_plane(int plane, int bits, uint8_t* to) {
-    const int64_t at = static_cast<int64_t>(fetched) * 128 * bits;
-    const int64_t left = a.part.tile_bytes[plane] - at;
-    const int last_tile = (a.part.rows + 15) / 16 - 1;
-    for (int i = threadIdx.x; i < kTiles * 8 * bits; i += kThreads) {
-      const int tile = i / (8 * bits), piece = i % (8 * bits);
-      const bool real = piece * 16 < left;
-      const uint8_t* from = a.part.planes[plane];
-      if (real)
-        from += min(first_tile + tile, last_tile) * a.part.tile_bytes[plane] + at + piece * 16;
-      copy_16(to + tile * weight_bytes + piece_place(bits, piece) * 16, from, real);
-    }
   }
 
   /// Called for one run after another, as long as there are some.
@@ -307,6 +227,7 @@ struct Product {
           if constexpr (!Integer || kGroups) y[s][b][i] = 0;
         }
     begin();
+    copies.begin();
     int mine = threadIdx.x / kPrefillRows;  // the run whose scale and zero this thread loads
     if constexpr (!kReal) {
       load(0);
@@ -314,14 +235,14 @@ struct Product {
       store(0);
     }
 #pragma unroll
-    for (int s = 0; s < kPrefillStages - 1; s++) fetch();
+    for (int s = 0; s < kPrefillStages - 1; s++) copies.fetch();
     int group = 0, left = a.part.runs_per_group, using_stage = 0;
-    for (int step = 0; step < steps; step++) {
+    for (int step = 0; step < copies.steps; step++) {
       wait_copies<kPrefillStages - 2>();
       __syncthreads();
-      fetch();
+      copies.fetch();
       if constexpr (!kReal) advance(mine += 2, 2);
-      const uint8_t* stage = stages + using_stage * stage_bytes;
+      const uint8_t* stage = copies.stages + using_stage * copies.stage_bytes;
       using_stage = using_stage + 1 == kPrefillStages ? 0 : using_stage + 1;
       const StepParameters& p = parameters[step % 2];
 #pragma unroll(Width == 0 || kReal ? 1 : 2)
@@ -341,7 +262,7 @@ struct Product {
       if constexpr (!kReal) add_minimums();
       if (a.split != 0) add_rest();
     } else if constexpr (!kGroups) {
-      finish(0, 0, parameters[(steps - 1) % 2]);
+      finish(0, 0, parameters[(copies.steps - 1) % 2]);
     }
     write();
   }
@@ -350,7 +271,8 @@ struct Product {
   __device__ void add_rest() {
     wait_copies<0>();
     __syncthreads();
-    float* shared = reinterpret_cast<float*>(stages) + warp_row * 2 * Blocks * 4 * 32 + lane.lane;
+    float* shared =
+        reinterpret_cast<float*>(copies.stages) + warp_row * 2 * Blocks * 4 * 32 + lane.lane;
     if (warp_token == 1) {
 #pragma unroll
       for (int i = 0; i < 2 * Blocks * 4; i++)
@@ -420,21 +342,16 @@ __device__ void prefill(const MatmulArguments& a) {
     if (threadIdx.x < 16) levels[threadIdx.x] = a.part.levels[threadIdx.x];
     __syncthreads();
   }
-  Product<Width, Integer, Blocks> p(a, levels);
-  p.first_tile = blockIdx.x * kTiles;
-  p.first_token = blockIdx.y * (a.split != 0 ? 8 * Blocks : 16 * Blocks);
-  p.stages = memory;
+  Product<Width, Integer, Blocks> p(a, memory, levels);
   p.parameters = parameters;
-  p.steps = (a.part.runs + 1) / 2;
-  p.stage_bytes = kTiles * p.weight_bytes + 16 * Blocks * kStepColumns * (Integer ? 1 : 2);
   p.run();
 }
 
 }  // namespace
 }  // namespace sqf
 
-// One name for each form; the host's table (cuda/product.cpp) has the same. f16 operands of 128
-// tokens take more registers than two blocks on a multiprocessor have.
+// One name for each form; the host's table (cuda/part_kernels.cpp) has the same. f16 operands of
+// 128 tokens take more registers than two blocks on a multiprocessor have.
 #define SQF_PREFILL(name, width, integer, blocks)                                  \
   extern "C" __global__ void __launch_bounds__(32 * sqf::kPrefillWarps,            \
                                                width == 16 && blocks == 8 ? 1 : 2) \

@@ -23,12 +23,6 @@ __device__ inline uint32_t pair_product(uint32_t a, uint32_t b) {
 
 constexpr uint32_t kPairOf1024 = 0x64006400u;
 
-/// a & b | c
-__device__ inline uint32_t select_bits(uint32_t a, uint32_t b, uint32_t c) {
-  uint32_t d;
-  asm("lop3.b32 %0, %1, %2, %3, 0xEA;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
-  return d;
-}
 __device__ inline uint32_t pair_sum_of_product(uint32_t a, uint32_t b, uint32_t c) {
   const __half2 d = __hfma2(*reinterpret_cast<__half2*>(&a), *reinterpret_cast<__half2*>(&b),
                             *reinterpret_cast<__half2*>(&c));
@@ -187,12 +181,12 @@ struct OperandReader {
   __device__ static void four_bits(uint32_t w, uint32_t zero, uint32_t (&out)[4]) {
     constexpr uint32_t kSixteenth = 0x2c002c00u, k960 = 0x63806380u;
     const uint32_t next = w >> 8, minus_64_and_zero = pair_difference(k960, zero);
-    out[0] = pair_difference(select_bits(w, 0x000f000fu, kPairOf1024), zero);
-    out[1] = pair_difference(select_bits(next, 0x000f000fu, kPairOf1024), zero);
-    out[2] = pair_sum_of_product(select_bits(w, 0x00f000f0u, kPairOf1024), kSixteenth,
-                                 minus_64_and_zero);
-    out[3] = pair_sum_of_product(select_bits(next, 0x00f000f0u, kPairOf1024), kSixteenth,
-                                 minus_64_and_zero);
+    out[0] = pair_difference(and_or(w, 0x000f000fu, kPairOf1024), zero);
+    out[1] = pair_difference(and_or(next, 0x000f000fu, kPairOf1024), zero);
+    out[2] =
+        pair_sum_of_product(and_or(w, 0x00f000f0u, kPairOf1024), kSixteenth, minus_64_and_zero);
+    out[3] =
+        pair_sum_of_product(and_or(next, 0x00f000f0u, kPairOf1024), kSixteenth, minus_64_and_zero);
   }
 
   /// f16 or bf16 of columns 8 t .. 8 t + 7: four words of each of four rows.
@@ -205,12 +199,7 @@ struct OperandReader {
     }
     if (part.values == Values::bf16) {
 #pragma unroll
-      for (int i = 0; i < 16; i++) {
-        uint32_t& pair = w[i / 4][i % 4];
-        const __half2 h =
-            __floats2half2_rn(__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u));
-        pair = *reinterpret_cast<const uint32_t*>(&h);
-      }
+      for (int i = 0; i < 16; i++) w[i / 4][i % 4] = half_pair(w[i / 4][i % 4]);
     }
 #pragma unroll
     for (int r = 0; r < 4; r++) {

@@ -38,17 +38,26 @@ __device__ inline void copy_piece_if(uint32_t to, const void* from, int wanted) 
       "l"(from), "r"(wanted)
       : "memory");
 }
-__device__ inline void store_16(void* to, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
-  asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(shared_address(to)), "r"(a), "r"(b),
-               "r"(c), "r"(d)
-               : "memory");
-}
 __device__ inline void commit_copies() {
   asm volatile("cp.async.commit_group;" ::: "memory");
 }
 template <int Pending>
 __device__ inline void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(Pending) : "memory");
+}
+
+/// a & b | c.
+__device__ inline uint32_t and_or(uint32_t a, uint32_t b, uint32_t c) {
+  uint32_t d;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+  return d;
+}
+
+/// A pair of bf16 as f16.
+__device__ inline uint32_t half_pair(uint32_t bf16_pair) {
+  const __half2 h =
+      __floats2half2_rn(__uint_as_float(bf16_pair << 16), __uint_as_float(bf16_pair & 0xffff0000u));
+  return *reinterpret_cast<const uint32_t*>(&h);
 }
 
 /// Where a 16-byte piece of a step's plane goes in shared memory, of 16 * 8 * bits bytes in file

@@ -20,7 +20,7 @@ BITS, NIBBLES = "CudaNarrow.BitPlanesAreExact", "CudaNarrow.FourBitsAreExact"
 # Kernels that are compiled with a mistake in a header; those of many planes take long and are left as they are. Other files
 # are kernels themselves.
 USERS = {"decode.cuh": ["decode.cu"], "decode_copies.cuh": ["decode.cu"], "decode_kernel.cuh": ["decode.cu"],
-         "decode_words.cuh": ["decode.cu"], "window.cuh": ["decode.cu"], "prefill_operands.cuh": ["prefill.cu"],
+         "decode_words.cuh": ["decode.cu"], "window.cuh": ["decode.cu"], "prefill_copies.cuh": ["prefill.cu"], "prefill_operands.cuh": ["prefill.cu"],
          "tile.cuh": ["decode.cu", "prefill.cu"], "narrow.cuh": ["bits.cu", "narrow.cu"],
          "combine.cuh": ["bits.cu", "decode.cu"], "attention.cuh": ["attention.cu"]}
 # What is wrong, the file, what stood there, what stands there now, the tests that are run.
@@ -47,7 +47,7 @@ MUTANTS = [
     ("a missing barrier", "prefill.cu", "wait_copies<kPrefillStages - 2>();\n      __syncthreads();",
      "wait_copies<kPrefillStages - 2>();", FEW),
     ("one row too many in a block", "prefill.cu", "if (row + r < a.part.rows) to[r]", "if (row + r <= a.part.rows) to[r]", FEW),
-    ("copies behind the tile", "prefill.cu", "const bool real = weight_left > 0 && ", "const bool real = ", FEW),
+    ("copies behind the tile", "prefill_copies.cuh", "const bool real = weight_left > 0 && ", "const bool real = ", FEW),
     ("what rounding took is forgotten", "prefill.cu", "if (a.split != 0) add_rest();", "", FEW),
     ("tiles in each other's place", "prefill_operands.cuh", "(tile + lane.g / 4) * weight_bytes",
      "(tile + 1 - lane.g / 4) * weight_bytes", FEW),
@@ -82,7 +82,8 @@ MUTANTS = [
     ("rows of a unit in each other's place", "narrow.cuh", "lane.g ^ (lane.t >= 2 ? 8 : 0)", "lane.g", NIBBLES),
     ("planes of weights are not told apart", "narrow.cu", "plane_factor(q, x_planes()) << p", "plane_factor(q, x_planes())", BITS),
     ("a slot's group ends with the step", "narrow.cu", "finish(step, last);", "finish(step, 0);", NIBBLES),
-    ("a missing barrier in a step", "narrow.cu", "wait_copies<kStages - 2>();\n      __syncthreads();", "wait_copies<kStages - 2>();",
+    ("a missing barrier in a step", "narrow.cu", "wait_copies<kPrefillStages - 2>();\n      __syncthreads();",
+     "wait_copies<kPrefillStages - 2>();",
      NIBBLES),
     ("units behind the tile", "narrow.cu", "piece * 16 < left && first_tile + tile < tiles", "first_tile + tile < tiles", NIBBLES),
     ("zeros are taken off by every warp", "bits.cu", "if (ends) {", "if (true) {", "CudaNarrow.LongRows"),
