@@ -78,7 +78,7 @@ for preset in $presets; do
   folder=build
   [ "$preset" = release ] || folder=build-$preset
   step "build, $preset"
-  cmake --preset "$preset" -DSQF_TESTS=ON -DPython3_EXECUTABLE="$PWD/$venv/bin/python" "${cuda[@]}"
+  cmake --preset "$preset" -DSQF_TESTS=ON -DSQF_UNITY_TESTS=ON -DPython3_EXECUTABLE="$PWD/$venv/bin/python" "${cuda[@]}"
   cmake --build "$folder"
   step "test, $preset"
   # These take minutes under sanitizers, and run nothing that small models do not run as well.

@@ -24,7 +24,7 @@ class Files(Case):
 
     def code(self, program, *args):
         done = subprocess.run([harness.PROGRAMS / program, *args], stdout=subprocess.DEVNULL,
-                              stderr=subprocess.PIPE, timeout=120)
+                              stderr=subprocess.PIPE, timeout=600)
         self.assertIn(done.returncode, range(6), f"{program} {args}: {done.stderr.decode(errors='replace')}")
         self.assertEqual(done.returncode == 0, b"error" not in done.stderr and b"sqcheck:" not in done.stderr)
         return done.returncode

@@ -65,7 +65,7 @@ class Calibration(Case):
             with self.subTest(text=text.name, lines=lines):
                 command = ["ppl", file, text, "--lines", lines, "--window", "16", "--windows", "1", "--json"]
                 process = start("sqrun", *command)
-                out, err = process.communicate(timeout=60)
+                out, err = process.communicate(timeout=600)
                 self.assertEqual(process.returncode, 0, err)
                 self.assertEqual(json.loads(out)["calibrated_on"], known)
                 self.assertEqual(b"calibrated on some of these lines" in err, known)
@@ -100,7 +100,7 @@ class Calibration(Case):
                 status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
                 caught = int(status.split("SigCgt:")[1].split()[0], 16)
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=600)
             self.assertEqual(process.returncode, INTERRUPTED, err)
             self.assertIn(b"calibration stopped", err)
             self.assertEqual(list(self.folder.iterdir()), [])

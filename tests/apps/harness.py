@@ -31,7 +31,7 @@ class Case(unittest.TestCase):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sqf-programs-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
 
-    def call(self, program, *args, code=0, words=(), env=None, stdin=b"", timeout=120):
+    def call(self, program, *args, code=0, words=(), env=None, stdin=b"", timeout=600):
         """Runs to the end; returns stdout. `words` must all stand in stderr."""
         process = start(program, *args, env=env, stdin=subprocess.PIPE)
         try:

@@ -116,7 +116,7 @@ class Kills(Case):
         mine = f".m.sqf.tmp-{writer.pid}"
         self.assertEqual(sorted(os.listdir(self.folder)), sorted([*kept, mine, "m.sqf"]))
         before = target.read_bytes()
-        _, err = writer.communicate(timeout=60)  # without --force, it finds the name taken
+        _, err = writer.communicate(timeout=600)  # without --force, it finds the name taken
         self.assertEqual(writer.returncode, 3, err)
         self.assertIn(b"File exists", err)
         self.assertEqual(target.read_bytes(), before)
@@ -127,7 +127,7 @@ class Kills(Case):
         target = self.folder / "m.sqf"
         script = 'printf left > "$1/.m.sqf.tmp-$$"; shift; exec "$@"'
         done = subprocess.run(["sh", "-c", script, "sh", self.folder, harness.PROGRAMS / "sqconv", self.tiny,
-                               "-o", target, "-q"], capture_output=True, timeout=60)
+                               "-o", target, "-q"], capture_output=True, timeout=600)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(os.listdir(self.folder), ["m.sqf"])
         self.call("sqcheck", target)

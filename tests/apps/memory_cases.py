@@ -133,7 +133,7 @@ class Memory(Case):
         limit = 60 << 20
         process = start("sqconv", self.model, "-o", self.folder / "m.sqf", *self.calib, "--method", "gptq",
                         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=600)
         self.assertEqual(process.returncode, IO, err)
         self.assertIn(b"the system does not give that much", err)
         self.assertEqual(list(self.folder.iterdir()), [])

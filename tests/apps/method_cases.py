@@ -270,7 +270,7 @@ class Methods(Case):
             while word not in said:
                 said += os.read(ours, 256)
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=60)
+            process.wait(timeout=600)
             self.assertEqual(process.returncode, INTERRUPTED, said)
             # What it had worked out stays for --resume (resume_cases.py), the output does not appear.
             self.assertEqual([p.name for p in self.folder.iterdir()], ["out.work"])

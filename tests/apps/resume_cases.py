@@ -147,7 +147,7 @@ class Resume(Case):
                 for number in range(1, count + 1, max(1, count * harness.EVERY // 12)):
                     process = start("sqconv", *self.command(method, "--resume"),
                                     env=faults.environment(f"{kind}:{number}+:ENOSPC"))
-                    _, err = process.communicate(timeout=60)
+                    _, err = process.communicate(timeout=600)
                     self.assertEqual(process.returncode, IO, (kind, number, err))
                     self.finish(method)
                     self.target.unlink()
@@ -240,7 +240,7 @@ class Resume(Case):
             time.sleep(0.001)
         self.call("sqconv", *self.command("gptq", "--resume"), code=USAGE, words=["another run is at work on it"])
         self.call("sqconv", *self.command("gptq", "--force"), code=USAGE, words=["another run is at work on it"])
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=600)
         self.assertEqual(process.returncode, 0, err)
         self.assertEqual(self.target.read_bytes(), self.undisturbed_of("gptq"))
 
@@ -258,7 +258,7 @@ class Resume(Case):
             self.assertIsNone(process.poll())
             time.sleep(0.001)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=600)
         self.assertEqual(process.returncode, INTERRUPTED, err)
         self.assertIn(b"the same command with --resume goes on from there", err)
         self.assertEqual(os.listdir(self.folder), ["m.sqf.work"])

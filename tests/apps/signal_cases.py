@@ -36,7 +36,7 @@ class Signals(Case):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.001)
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=600)
         return process.returncode, err
 
     def test_interrupted_conversion_leaves_nothing(self):
@@ -72,7 +72,7 @@ class Signals(Case):
             time.sleep(0.3)
             self.assertIsNone(process.poll(), "the first one waits")
             process.send_signal(second)
-            process.communicate(timeout=60)
+            process.communicate(timeout=600)
             self.assertEqual(process.returncode, -second)
             self.assertLess(time.monotonic() - begun, 15)
             self.assertEqual(target.read_bytes(), b"kept")
@@ -89,7 +89,7 @@ class Signals(Case):
             time.sleep(0.001)
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=600)
         self.assertEqual(process.returncode, 0, err)
         self.call("sqcheck", target)
 
@@ -97,7 +97,7 @@ class Signals(Case):
         limit = 100000
         process = start("sqconv", self.source, "-o", self.folder / "m.sqf", "-q",
                         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=600)
         self.assertEqual(process.returncode, IO, err)
         self.assertIn(b"m.sqf: cannot reserve space: File too large", err)
         self.assertEqual(os.listdir(self.folder), [])
@@ -117,5 +117,5 @@ class Signals(Case):
                 time.sleep(0.7)
             self.assertIsNone(process.poll(), args)
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=600)
             self.assertEqual(process.returncode, INTERRUPTED, err)

@@ -1,7 +1,7 @@
 #pragma once
 // Matrices to approximate, and what the exact decomposition (Eigen's) makes of them.
 
-#include <Eigen/SVD>
+#include <Eigen/Core>
 #include <algorithm>
 #include <cstdint>
 #include <random>
@@ -27,17 +27,8 @@ inline std::vector<float> gaussian(Shape shape, float size, uint32_t seed) {
 }
 
 /// Energies of the singular values of E diag(d), largest first.
-inline std::vector<double> exact_energies(Shape shape, const std::vector<float>& error,
-                                          const float* weights = nullptr) {
-  Matrix m(shape.rows, shape.columns);
-  for (int64_t i = 0; i < m.size(); i++)
-    m.data()[i] = static_cast<double>(error[static_cast<size_t>(i)]) *
-                  (weights == nullptr ? 1 : static_cast<double>(weights[i % shape.columns]));
-  const Eigen::VectorXd values = Eigen::BDCSVD<Matrix>(m).singularValues();
-  std::vector<double> out(values.begin(), values.end());
-  for (double& v : out) v *= v;
-  return out;
-}
+std::vector<double> exact_energies(Shape shape, const std::vector<float>& error,
+                                   const float* weights = nullptr);
 
 inline double sum_of(const std::vector<double>& v, size_t first, size_t last) {
   double sum = 0;

@@ -105,6 +105,14 @@ TEST(CudaFailures, SaysHowManyLayersFit) {
   EXPECT_NE(fits.text.find("1 layers and the head"), std::string::npos) << fits.text;
 }
 
+TEST(CudaFailures, LayersForAGpuThatIsNotAskedFor) {
+  const Sqrun sqrun;
+  const Ran ran = sqrun.run("", "cpu --gpu-layers 1");
+  EXPECT_EQ(ran.code, 2) << ran.text;
+  EXPECT_NE(ran.text.find("--gpu-layers is for --device cuda and auto"), std::string::npos)
+      << ran.text;
+}
+
 /// Halfway the CPU does not take over: half of the cache is on the GPU.
 TEST(CudaFailures, InTheMiddleOfTheWork) {
   const Sqrun sqrun;
