@@ -14,7 +14,7 @@ namespace {
 constexpr const char* kFooter = R"(Examples:
   sqconv SmolLM2-135M-Instruct -o model.sqf              4-bit layers, 8-bit embedding
   sqconv model.safetensors -o model.sqf --bits 8         config.json and tokenizer.json beside it
-  sqconv model.gguf -o model.sqf --method keep           Q4_0, Q4_1, Q8_0 carried over as they are
+  sqconv model.gguf -o model.sqf --method keep           Q4_0, Q8_0, Q4_K, ... carried over as they are
   sqconv FOLDER -o m.sqf --rule 'down_proj=bits=6' --rule 'layers\.0\.=none'
   sqconv FOLDER -o m.sqf --grid nf4 --group 64 --scale f16
   sqconv FOLDER -o m.sqf --grid e2m1 --scale e8m0 --factor none    MXFP4's numbers

@@ -58,17 +58,15 @@ void quantize_tile(const float* w, int64_t tile, int64_t real_rows, const Quanti
 /// largest value and is counted.
 void store_rows(const float* w, int64_t row, int64_t rows, PartBuffers* out, QuantizeStats* stats);
 
-/// GGUF blocks whose codes and scales this format holds as they are.
-enum class BlockType : uint8_t { q4_0, q4_1, q8_0 };
+/// What a quantized source has for one row of a group of 32 columns: f16 bits, and codes.
+struct KeptGroup {
+  uint16_t scale = 0, minimum = 0;
+  uint8_t codes[32] = {};
+};
 
-int64_t block_bytes(BlockType type);  ///< of 32 columns
-
-/// The encoding that decodes to the very values of the blocks.
-EncodingRecord kept_encoding(BlockType type);
-
-/// Carries one tile over. rows[i] points at the columns / 32 blocks of row i of the tile; at most
-/// 16 rows, fewer only in the last tile. Precondition: columns is a multiple of 32.
-void keep_tile(BlockType type, std::span<const std::byte* const> rows, int64_t tile,
-               PartBuffers* out);
+/// Carries one tile over: groups [rows][columns / 32] in encodings of f16 scales, and of constant
+/// zeros or f16 minimums. At most 16 rows, fewer only in the last tile. Precondition: columns is a
+/// multiple of 32.
+void keep_tile(std::span<const KeptGroup> groups, int64_t tile, int64_t rows, PartBuffers* out);
 
 }  // namespace sqf

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "converter/gguf_blocks.hpp"
 #include "format/text.hpp"
 
 namespace sqf {
@@ -95,23 +96,14 @@ std::string_view tensor_type_name(uint32_t type) {
   return type < std::size(kNames) ? kNames[type] : "";
 }
 
-std::optional<SourceType> source_type(uint32_t type) {
-  switch (type) {
-    case 0:
-      return SourceType::f32;
-    case 1:
-      return SourceType::f16;
-    case 2:
-      return SourceType::q4_0;
-    case 3:
-      return SourceType::q4_1;
-    case 8:
-      return SourceType::q8_0;
-    case 30:
-      return SourceType::bf16;
-    default:
-      return std::nullopt;
-  }
+std::optional<SourceType> source_type(uint32_t number) {
+  if (number == 0) return SourceType::f32;
+  if (number == 1) return SourceType::f16;
+  if (number == 30) return SourceType::bf16;
+  for (int i = kPlainSourceTypes; i < kSourceTypes; i++)
+    if (block_format(static_cast<SourceType>(i)).number == number)
+      return static_cast<SourceType>(i);
+  return std::nullopt;
 }
 
 GgufType read_value_type(Cursor& in, const std::string& of) {
@@ -214,7 +206,8 @@ Placed read_tensor(Cursor& in, uint64_t index) {
     placed.size = tensor_bytes(in, tensor, of);
   } else if (const std::string_view name = tensor_type_name(type); !name.empty()) {
     in.fail(unsupported(of + " has type " + std::string(name) +
-                        "; only F32, F16, BF16, Q4_0, Q4_1 and Q8_0 can be converted"));
+                        "; F32, F16, BF16, Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL and IQ4_XS can be "
+                        "converted"));
   } else {
     in.fail(unsupported(of + " has unknown type " + std::to_string(type)));
   }

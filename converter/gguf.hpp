@@ -1,7 +1,7 @@
 #pragma once
 // The GGUF v3 container: metadata and tensor directory as views into the file, nothing said yet
 // about what they mean. Refuses versions 1 and 2, big-endian and split files, duplicate keys and
-// tensor names, nested arrays, element types other than the six of SourceType (by name), and every
+// tensor names, nested arrays, element types other than those of SourceType (by name), and every
 // count, length or offset that the file cannot hold.
 
 #include <cstddef>

@@ -4,6 +4,7 @@
 #include <map>
 #include <regex>
 
+#include "converter/gguf_blocks.hpp"
 #include "converter/layout.hpp"
 #include "format/directory.hpp"
 
@@ -18,21 +19,6 @@ Element real_element(SourceType type) {
       return Element::bf16;
     default:
       return Element::f32;  // block types hold products that f16 rounds
-  }
-}
-
-bool is_block(SourceType type) {
-  return block_columns(type) > 1;
-}
-
-EncodingRecord kept(SourceType type) {
-  switch (type) {
-    case SourceType::q4_0:
-      return kept_encoding(BlockType::q4_0);
-    case SourceType::q4_1:
-      return kept_encoding(BlockType::q4_1);
-    default:
-      return kept_encoding(BlockType::q8_0);
   }
 }
 
@@ -171,7 +157,18 @@ int64_t outlier_count(double share, int64_t columns) {
 /// Method and encoding of one tensor.
 Result<void> settle(QuantSpec spec, const PlanOptions& options, TensorPlan& t) {
   const SourceType type = t.source->type;
-  if (spec.method == Method::keep && !is_block(type)) spec.method = Method::none;
+  if (spec.method == Method::keep) {
+    if (!is_block(type)) {
+      spec.method = Method::none;
+    } else if (!kept_encoding(type)) {
+      if (!options.allow_requantize)
+        return usage_error("tensor \"" + t.spec.name + "\" is " +
+                           std::string(source_type_name(type)) +
+                           ", whose groups of 16 columns have no form here: --allow-requantize "
+                           "rounds such tensors to 8 bits, and keeps the others");
+      spec = {.bits = 8, .scale = Element::f16};
+    }
+  }
   if (is_coded(spec.method) && is_block(type) && !options.allow_requantize)
     return usage_error("tensor \"" + t.spec.name + "\" is quantized already (" +
                        std::string(source_type_name(type)) +
@@ -196,7 +193,7 @@ Result<void> settle(QuantSpec spec, const PlanOptions& options, TensorPlan& t) {
       t.row_sums = spec.activation.asymmetric && integer_levels(t.encoding).has_value();
       break;
     case Method::keep:
-      t.encoding = kept(type);
+      t.encoding = *kept_encoding(type);
       break;
   }
   if (auto problem = encoding_problem(t.encoding))

@@ -3,6 +3,7 @@
 #include <cassert>
 #include <cstring>
 
+#include "converter/gguf_blocks.hpp"
 #include "converter/source.hpp"
 #include "format/scalar.hpp"
 
@@ -13,8 +14,6 @@
 
 namespace sqf {
 namespace {
-
-constexpr int64_t kBlock = 32;
 
 void decode_f16_scalar(const std::byte* in, int64_t count, float* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = f16_to_f32(load<uint16_t>(in + 2 * i));
@@ -52,40 +51,6 @@ void decode_bf16(const std::byte* in, int64_t count, float* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = bf16_to_f32(load<uint16_t>(in + 2 * i));
 }
 
-/// w = scale * (code - 8); byte j holds element j in its low, element j + 16 in its high nibble.
-void decode_q4_0(const std::byte* in, int64_t count, float* out) {
-  for (; count > 0; count -= kBlock, in += 18, out += kBlock) {
-    const float scale = f16_to_f32(load<uint16_t>(in));
-    for (int j = 0; j < 16; ++j) {
-      const int codes = static_cast<int>(in[2 + j]);
-      out[j] = scale * static_cast<float>((codes & 15) - 8);
-      out[j + 16] = scale * static_cast<float>((codes >> 4) - 8);
-    }
-  }
-}
-
-/// w = scale * code + minimum; nibbles as in q4_0.
-void decode_q4_1(const std::byte* in, int64_t count, float* out) {
-  for (; count > 0; count -= kBlock, in += 20, out += kBlock) {
-    const float scale = f16_to_f32(load<uint16_t>(in));
-    const float minimum = f16_to_f32(load<uint16_t>(in + 2));
-    for (int j = 0; j < 16; ++j) {
-      const int codes = static_cast<int>(in[4 + j]);
-      out[j] = scale * static_cast<float>(codes & 15) + minimum;
-      out[j + 16] = scale * static_cast<float>(codes >> 4) + minimum;
-    }
-  }
-}
-
-/// w = scale * code, code a signed byte.
-void decode_q8_0(const std::byte* in, int64_t count, float* out) {
-  for (; count > 0; count -= kBlock, in += 34, out += kBlock) {
-    const float scale = f16_to_f32(load<uint16_t>(in));
-    for (int j = 0; j < kBlock; ++j)
-      out[j] = scale * static_cast<float>(static_cast<int8_t>(in[2 + j]));
-  }
-}
-
 void decode(SourceType type, const std::byte* in, int64_t count, float* out) {
   switch (type) {
     case SourceType::f32:
@@ -95,12 +60,8 @@ void decode(SourceType type, const std::byte* in, int64_t count, float* out) {
       return decode_f16(in, count, out);
     case SourceType::bf16:
       return decode_bf16(in, count, out);
-    case SourceType::q4_0:
-      return decode_q4_0(in, count, out);
-    case SourceType::q4_1:
-      return decode_q4_1(in, count, out);
-    case SourceType::q8_0:
-      return decode_q8_0(in, count, out);
+    default:
+      return decode_blocks(block_format(type), in, count, out);
   }
 }
 
@@ -120,18 +81,22 @@ int64_t row_size_bytes(const SourceTensor& tensor) {
 
 }  // namespace
 
+bool is_block(SourceType type) {
+  return static_cast<int>(type) >= kPlainSourceTypes;
+}
+
 std::string_view source_type_name(SourceType type) {
-  constexpr std::string_view kNames[] = {"f32", "f16", "bf16", "q4_0", "q4_1", "q8_0"};
-  return kNames[static_cast<size_t>(type)];
+  constexpr std::string_view kNames[kPlainSourceTypes] = {"f32", "f16", "bf16"};
+  return is_block(type) ? block_format(type).name : kNames[static_cast<size_t>(type)];
 }
 
 int64_t block_columns(SourceType type) {
-  return type <= SourceType::bf16 ? 1 : kBlock;
+  return is_block(type) ? block_format(type).columns : 1;
 }
 
 int64_t block_bytes(SourceType type) {
-  constexpr int64_t kSizes[] = {4, 2, 2, 18, 20, 34};
-  return kSizes[static_cast<size_t>(type)];
+  constexpr int64_t kSizes[kPlainSourceTypes] = {4, 2, 2};
+  return is_block(type) ? block_format(type).bytes : kSizes[static_cast<size_t>(type)];
 }
 
 int64_t row_count(const SourceTensor& tensor) {

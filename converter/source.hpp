@@ -19,11 +19,29 @@
 
 namespace sqf {
 
-/// The block types hold 32 consecutive columns: f16 scale (q4_1: then f16 minimum), then codes.
-enum class SourceType : uint8_t { f32, f16, bf16, q4_0, q4_1, q8_0 };
+/// Plain numbers, then GGUF's block types (gguf_blocks.hpp): 32 or 256 consecutive columns each.
+enum class SourceType : uint8_t {
+  f32,
+  f16,
+  bf16,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q2_K,
+  q3_K,
+  q4_K,
+  q5_K,
+  q6_K,
+  iq4_nl,
+  iq4_xs,
+};
+inline constexpr int kPlainSourceTypes = 3, kSourceTypes = 15;
 
 std::string_view source_type_name(SourceType type);
-int64_t block_columns(SourceType type);  ///< 1, or 32 for the block types
+bool is_block(SourceType type);
+int64_t block_columns(SourceType type);  ///< 1 of plain types
 int64_t block_bytes(SourceType type);
 
 struct SourceTensor {

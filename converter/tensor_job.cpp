@@ -8,6 +8,9 @@
 #include <system_error>
 #include <thread>
 
+#include "converter/gguf_blocks.hpp"
+#include "format/scalar.hpp"
+
 namespace sqf {
 namespace {
 
@@ -100,18 +103,9 @@ class TensorJob {
     const int64_t columns = plan_.spec.columns;
     read_rows(*plan_.source, row, count, w);
     const auto at = not_finite({w, static_cast<size_t>(count * columns)});
-    if (at) {
-      const std::lock_guard lock(mutex_);
-      if (!problem_ || row < problem_row_) {
-        problem_row_ = row;
-        problem_ = malformed("tensor \"" + plan_.spec.name + "\" row " +
-                             std::to_string(row + *at / columns) + " column " +
-                             std::to_string(*at % columns) + " is " +
-                             (std::isnan(w[*at]) ? "NaN" : "infinite"));
-      }
-      next_ = tiles_of(plan_.spec.rows);
-      return false;
-    }
+    if (at)
+      return refuse(row + *at / columns, " column " + std::to_string(*at % columns) + " is " +
+                                             (std::isnan(w[*at]) ? "NaN" : "infinite"));
     for (int64_t i = 0; i < count; i++) {
       float* const values = w + i * columns;
       if (!choices_.columns.empty())
@@ -123,13 +117,21 @@ class TensorJob {
     return true;
   }
 
+  /// The first row with something wrong is the one that is told. Ends the work; returns false.
+  bool refuse(int64_t row, const std::string& what) {
+    const std::lock_guard lock(mutex_);
+    if (!problem_ || row < problem_row_) {
+      problem_row_ = row;
+      problem_ = malformed("tensor \"" + plan_.spec.name + "\" row " + std::to_string(row) + what);
+    }
+    next_ = tiles_of(plan_.spec.rows);
+    return false;
+  }
+
   bool encode(int64_t tile, QuantizeStats& stats) {
     const int64_t row = tile * kTileRows, columns = plan_.spec.columns;
     const int64_t rows = std::min<int64_t>(kTileRows, plan_.spec.rows - row);
-    if (plan_.method == Method::keep) {
-      keep(tile, row, rows);
-      return true;
-    }
+    if (plan_.method == Method::keep) return keep(tile, row, rows);
     std::vector<float> w(static_cast<size_t>(rows * columns));
     if (!read(row, rows, w.data())) return false;
     PartBuffers& base = out_.parts[0];
@@ -172,14 +174,31 @@ class TensorJob {
       }
   }
 
-  void keep(int64_t tile, int64_t row, int64_t count) {
-    std::array<const std::byte*, kTileRows> rows = {};
-    for (int64_t i = 0; i < count; i++)
-      rows[static_cast<size_t>(i)] = row_bytes(*plan_.source, row + i).data();
-    BlockType type = BlockType::q8_0;
-    if (plan_.source->type == SourceType::q4_0) type = BlockType::q4_0;
-    if (plan_.source->type == SourceType::q4_1) type = BlockType::q4_1;
-    keep_tile(type, std::span(rows).first(static_cast<size_t>(count)), tile, &out_.parts[0]);
+  /// The source's own codes. Its weights are decoded only to be checked.
+  bool keep(int64_t tile, int64_t row, int64_t count) {
+    const int64_t columns = plan_.spec.columns;
+    std::vector<float> w(static_cast<size_t>(count * columns));
+    if (!read(row, count, w.data())) return false;
+    const BlockFormat& format = block_format(plan_.source->type);
+    std::vector<KeptGroup> kept(static_cast<size_t>(count * columns / kGroupColumns));
+    BlockGroup groups[kMaxGroupsOfBlock];
+    auto to = kept.begin();
+    for (int64_t i = 0; i < count; i++) {
+      const std::byte* block = row_bytes(*plan_.source, row + i).data();
+      for (int64_t k = 0; k < columns; k += format.columns, block += format.bytes) {
+        format.unpack(block, groups);
+        for (int g = 0; g < format.columns / kGroupColumns; g++, to++) {
+          to->scale = f32_to_f16(groups[g].scale);
+          if (format.has_minimum) to->minimum = f32_to_f16(groups[g].minimum);
+          if (!std::isfinite(f16_to_f32(to->scale)) || !std::isfinite(f16_to_f32(to->minimum)))
+            return refuse(row + i, " column " + std::to_string(k + g * kGroupColumns) +
+                                       " begins a group whose scale f16 cannot hold");
+          std::copy_n(groups[g].codes, kGroupColumns, to->codes);
+        }
+      }
+    }
+    keep_tile(kept, tile, count, &out_.parts[0]);
+    return true;
   }
 
   Result<void> read_bias() {

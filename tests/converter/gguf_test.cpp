@@ -150,9 +150,9 @@ std::vector<BadGguf> bad_tensors() {
   };
   const uint64_t huge = uint64_t{1} << 62;
   return {
-      {"Q4_K", one("blk.0.attn_v.weight", 12, 288), Code::unsupported,
-       "tensor \"blk.0.attn_v.weight\" has type Q4_K"},
-      {"Q5_0", one("blk.0.attn_v.weight", 6, 44), Code::unsupported, "has type Q5_0"},
+      {"Q8_K", one("blk.0.attn_v.weight", 15, 288), Code::unsupported,
+       "tensor \"blk.0.attn_v.weight\" has type Q8_K"},
+      {"Q8_1", one("blk.0.attn_v.weight", 9, 72), Code::unsupported, "has type Q8_1"},
       {"I8", one("blk.0.attn_v.weight", 24, 64), Code::unsupported, "has type I8"},
       {"retired type", one("blk.0.attn_v.weight", 4, 64), Code::unsupported, "unknown type 4"},
       {"type 1000", one("blk.0.attn_v.weight", 1000, 64), Code::unsupported, "unknown type 1000"},

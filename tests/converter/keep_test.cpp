@@ -1,8 +1,7 @@
-// GGUF blocks against their own formulas, and plain rows against the scalar conversions.
+// Codes carried over, and plain rows against the scalar conversions.
 #include <gtest/gtest.h>
 
 #include <bit>
-#include <cstring>
 #include <random>
 #include <vector>
 
@@ -12,56 +11,30 @@
 namespace sqf {
 namespace {
 
-float f16_at(const std::byte* from) {
-  uint16_t bits;
-  std::memcpy(&bits, from, 2);
-  return f16_to_f32(bits);
-}
-
-/// Element i of a block, as ggml computes it.
-float block_value(BlockType type, const std::byte* block, int i) {
-  const float d = f16_at(block);
-  if (type == BlockType::q8_0) return d * static_cast<float>(std::bit_cast<int8_t>(block[2 + i]));
-  const std::byte* nibbles = block + (type == BlockType::q4_1 ? 4 : 2);
-  const int pair = std::to_integer<int>(nibbles[i % 16]);
-  const int code = i < 16 ? pair & 15 : pair >> 4;
-  if (type == BlockType::q4_0) return d * static_cast<float>(code - 8);
-  return d * static_cast<float>(code) + f16_at(block + 2);
-}
-
-TEST(Keep, DecodesToTheBlocksOwnValues) {
+TEST(Keep, PutsCodesWhereTheirRowsAre) {
   std::mt19937 random(1);
-  std::uniform_int_distribution<int> byte(0, 255);
-  std::uniform_real_distribution<float> real(-0.5f, 0.5f);
-  for (const BlockType type : {BlockType::q4_0, BlockType::q4_1, BlockType::q8_0}) {
+  for (const ZeroKind zero : {ZeroKind::constant, ZeroKind::minimum_f16}) {
     const int64_t rows = 21, columns = 96, blocks = columns / 32;
-    const EncodingRecord e = kept_encoding(type);
-    ASSERT_FALSE(encoding_problem(e));
-    std::vector<std::byte> data(static_cast<size_t>(rows * blocks * block_bytes(type)));
-    for (std::byte& b : data) b = static_cast<std::byte>(byte(random));
-    std::vector<const std::byte*> at;
-    for (int64_t row = 0; row < rows; row++) {
-      for (int64_t i = 0; i < blocks; i++) {
-        // Scales and minimums of any sign, f16 subnormals among them.
-        std::byte* block = data.data() + (row * blocks + i) * block_bytes(type);
-        const uint16_t scale = f32_to_f16(real(random) * (i == 1 ? 1e-5f : 1.0f));
-        const uint16_t minimum = f32_to_f16(real(random));
-        std::memcpy(block, &scale, 2);
-        if (type == BlockType::q4_1) std::memcpy(block + 2, &minimum, 2);
-      }
-      at.push_back(data.data() + row * blocks * block_bytes(type));
+    const EncodingRecord e = affine_encoding(5, 32, Element::f16, false, zero);
+    std::vector<KeptGroup> groups(static_cast<size_t>(rows * blocks));
+    for (KeptGroup& g : groups) {
+      g.scale = f32_to_f16(static_cast<float>(random() % 999) * 1e-5f - 5e-3f);
+      g.minimum = f32_to_f16(static_cast<float>(random() % 999) * 1e-4f - 5e-2f);
+      for (uint8_t& code : g.codes) code = static_cast<uint8_t>(random() % 32);
     }
     PartBuffers part = allocate_part(e, rows, columns);
-    const std::span<const std::byte* const> all = at;
-    keep_tile(type, all.subspan(0, 16), 0, &part);
-    keep_tile(type, all.subspan(16), 1, &part);
+    const std::span<const KeptGroup> all = groups;
+    keep_tile(all.first(static_cast<size_t>(16 * blocks)), 0, 16, &part);
+    keep_tile(all.subspan(static_cast<size_t>(16 * blocks)), 1, 5, &part);
     std::vector<float> row(static_cast<size_t>(columns));
     for (int64_t r = 0; r < rows; r++) {
       decode_row(part.view(), r, row.data());
       for (int64_t k = 0; k < columns; k++) {
-        const std::byte* block = at[static_cast<size_t>(r)] + k / 32 * block_bytes(type);
-        ASSERT_EQ(row[static_cast<size_t>(k)], block_value(type, block, static_cast<int>(k % 32)))
-            << describe(e) << " row " << r << " column " << k;
+        const KeptGroup& g = groups[static_cast<size_t>(r * blocks + k / 32)];
+        const float scale = f16_to_f32(g.scale), code = g.codes[k % 32];
+        const float expected =
+            zero == ZeroKind::constant ? scale * (code - 16) : scale * code + f16_to_f32(g.minimum);
+        ASSERT_EQ(row[static_cast<size_t>(k)], expected) << " row " << r << " column " << k;
       }
     }
     // Padding rows hold code 0, not the zero point.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <list>
 
+#include "converter/gguf_blocks.hpp"
 #include "format/writer.hpp"
 
 namespace sqf {
@@ -281,10 +282,26 @@ TEST(MakePlan, QuantizedInputs) {
   EXPECT_EQ(encoding_of(model, options, kUp0).substr(0, 16), "4-bit asymmetric");
   options = {};
   options.linear = options.head = spec_of("keep");
-  EXPECT_EQ(encoding_of(model, options, kUp0), describe(kept_encoding(BlockType::q8_0)));
+  EXPECT_EQ(encoding_of(model, options, kUp0), describe(*kept_encoding(SourceType::q8_0)));
   EXPECT_EQ(encoding_of(model, options, kNorm), "f32");
   options.linear = options.head = spec_of("none");
   EXPECT_EQ(encoding_of(model, options, kUp0), "f32");
+}
+
+/// Q4_K_M and its like: some types can be kept, groups of 16 columns cannot.
+TEST(MakePlan, QuantizedInputsOfManyTypes) {
+  Model model(SourceType::q8_0, 256);
+  for (const auto& [name, type] : {std::pair{kUp0, SourceType::q6_K}, {kUp1, SourceType::q4_K}}) {
+    model.remove(name);
+    model.add(name, {288, 256}, type);
+  }
+  PlanOptions options;
+  options.linear = options.head = spec_of("keep");
+  expect_error(make_plan(model.source, options), Code::usage,
+               std::string(kUp0) + "\" is q6_K, whose groups of 16 columns have no form here");
+  options.allow_requantize = true;
+  EXPECT_EQ(encoding_of(model, options, kUp0), "8-bit asymmetric g32, scale f16, zero u8");
+  EXPECT_EQ(encoding_of(model, options, kUp1), describe(*kept_encoding(SourceType::q4_K)));
 }
 
 TEST(MakePlan, TensorsAgainstTheConfig) {
