@@ -1,5 +1,6 @@
 // The products of real layers, and attention, on the GPU's kernels: shapes of models of 1 to 70
-// billion weights, in the encodings that people use, at several numbers of tokens.
+// billion weights, in the encodings that people use, at several numbers of tokens; and all products
+// of a decoder layer one after the other, as the runtime launches them.
 //
 //   sqf_bench_cuda [--rows N] [--repeat R] [--only TEXT] [--tokens T]
 //
@@ -38,6 +39,32 @@ constexpr Shape kShapes[] = {
     {"34B k", 1024, 8192},    {"34B gate", 22016, 8192}, {"34B down", 8192, 22016},
     {"70B q", 8192, 8192},    {"70B k", 1024, 8192},     {"70B gate", 28672, 8192},
     {"70B down", 8192, 28672}};
+
+/// Products of one activation.
+struct Group {
+  int64_t columns;
+  std::vector<int64_t> rows;
+};
+
+struct Case {
+  std::string name;
+  std::vector<Group> groups;
+};
+
+/// Decoder layers of the models that are small enough for starting kernels to count.
+std::vector<Case> decoder_layers() {
+  std::vector<Case> list;
+  for (size_t i : {size_t{0}, size_t{4}}) {
+    const Shape &q = kShapes[i], &k = kShapes[i + 1], &gate = kShapes[i + 2],
+                &down = kShapes[i + 3];
+    list.push_back({std::string(q.name, 2) + " layer",
+                    {{q.columns, {q.rows, k.rows, k.rows}},
+                     {q.rows, {q.columns}},
+                     {gate.columns, {gate.rows, gate.rows}},
+                     {down.columns, {down.rows}}}});
+  }
+  return list;
+}
 
 struct Heads {
   const char* name;
@@ -100,24 +127,29 @@ struct Options {
   std::string only;
 };
 
-/// One layer on the GPU, ready to be multiplied.
+/// Layers on the GPU, ready to be multiplied.
 struct Loaded {
   DeviceWeights weights;
   std::unique_ptr<Products> products;
-  Readers readers;
+  std::vector<Readers> readers;  ///< of each group
 };
 
+using Linears = std::vector<std::vector<Linear>>;
+
 Result<std::unique_ptr<Loaded>> load(const Device& device, const ModelFile& file,
-                                     const Linear& linear, int64_t tokens) {
+                                     const Linears& groups, int64_t tokens) {
   auto loaded = std::make_unique<Loaded>();
   auto weights = DeviceWeights::upload(device, file);
   if (!weights) return weights.error();
   loaded->weights = std::move(*weights);
   loaded->products = std::make_unique<Products>(device, &loaded->weights, tokens, false);
-  const Linear* const layers[] = {&linear};
-  auto readers = loaded->products->prepare(layers);
-  if (!readers) return readers.error();
-  loaded->readers = std::move(*readers);
+  for (const std::vector<Linear>& group : groups) {
+    std::vector<const Linear*> layers;
+    for (const Linear& linear : group) layers.push_back(&linear);
+    auto readers = loaded->products->prepare(layers);
+    if (!readers) return readers.error();
+    loaded->readers.push_back(std::move(*readers));
+  }
   if (auto r = loaded->products->allocate(); !r) return r.error();
   return loaded;
 }
@@ -188,48 +220,80 @@ Result<void> measure_cublas(const Device& device, const Cublas& cublas, const Sh
   return {};
 }
 
-Result<void> measure(const Device& device, const Composition& c, const Shape& shape,
-                     const Options& o, const std::filesystem::path& folder) {
-  const int64_t rows = std::min(shape.rows, o.rows);
+/// A file of the case's matrices, no more than o.rows of each.
+Result<ModelFile> write_case(const Composition& c, const Case& of, const Options& o,
+                             const std::filesystem::path& path) {
   ComposedFile made(1);
-  made.add_tensor("w", c, rows, made.add_input(c, shape.columns));
-  std::filesystem::remove(folder / "a.sqf");
-  if (auto r = made.write(folder / "a.sqf"); !r) return r;
-  auto file = ModelFile::open(folder / "a.sqf");
+  char name = 'a';
+  for (const Group& group : of.groups) {
+    const uint32_t input = made.add_input(c, group.columns);
+    for (const int64_t rows : group.rows)
+      made.add_tensor(std::string(1, name++), c, std::min(rows, o.rows), input);
+  }
+  std::filesystem::remove(path);
+  if (auto r = made.write(path); !r) return r.error();
+  return ModelFile::open(path);
+}
+
+/// `more`: what the row says besides.
+Result<void> measure(const Device& device, const Composition& c, const Case& of, Json more,
+                     const Options& o, const std::filesystem::path& folder) {
+  auto file = write_case(c, of, o, folder / "a.sqf");
   if (!file) return file.error();
   Feeds feeds;
-  auto linear = load_linear(*file, file->tensor(0), &feeds);
-  if (!linear) return linear.error();
-  const uint64_t stored = bytes_per_token(*file, file->tensor(0));
+  Linears linears;
+  uint64_t stored = 0;
+  size_t tensor = 0;
+  int64_t columns = 0, rows = 0;
+  for (const Group& group : of.groups) {
+    linears.emplace_back();
+    columns = std::max(columns, group.columns);
+    for (size_t i = 0; i < group.rows.size(); i++) {
+      auto linear = load_linear(*file, file->tensor(tensor), &feeds);
+      if (!linear) return linear.error();
+      rows = std::max(rows, linear->rows);
+      linears.back().push_back(std::move(*linear));
+      stored += bytes_per_token(*file, file->tensor(tensor++));
+    }
+  }
   for (const int64_t tokens : o.tokens) {
     std::vector<std::unique_ptr<Loaded>> copies;
     for (int64_t left = copies_of(stored, o); left > 0; left--) {
-      auto copy = load(device, *file, *linear, tokens);
+      auto copy = load(device, *file, linears, tokens);
       if (!copy) return copy.error();
       copies.push_back(std::move(*copy));
     }
-    auto x = device.allocate(static_cast<size_t>(tokens * shape.columns) * 4, "x");
-    auto y = device.allocate(static_cast<size_t>(tokens * rows) * 4, "y");
-    if (!x || !y) return x ? y.error() : x.error();
+    auto x = device.allocate(static_cast<size_t>(tokens * columns) * 4, "x");
+    if (!x) return x.error();
     if (auto r = device.zero(x->as(), x->size()); !r) return r;
+    std::vector<DeviceMemory> results;
+    std::vector<float*> to;
+    for (size_t i = 0; i < kProductsTogether; i++) {
+      auto y = device.allocate(static_cast<size_t>(tokens * rows) * 4, "y");
+      if (!y) return y.error();
+      results.push_back(std::move(*y));
+      to.push_back(results.back().as<float>());
+    }
     const DeviceActivation activation = {FormSource::plain, x->as<float>(), nullptr, 0};
-    auto* const to = y->as<float>();
     auto seconds = median_seconds(device, o.repeat, [&]() -> Result<void> {
       for (const auto& copy : copies)
-        if (auto r =
-                copy->products->run(copy->readers, activation, tokens, std::span(&to, 1), false);
-            !r)
-          return r;
+        for (const Readers& readers : copy->readers)
+          if (auto r = copy->products->run(readers, activation, tokens, to, false); !r) return r;
       return {};
     });
     if (!seconds) return seconds.error();
-    print({{"rows", rows},
-           {"all_rows", shape.rows},
-           {"columns", shape.columns},
-           {"weights_allocation", copies[0]->weights.bytes()}},
-          shape.name, c.name.c_str(), tokens, stored,
+    more["weights_allocation"] = copies[0]->weights.bytes();
+    print(more, of.name.c_str(), c.name.c_str(), tokens, stored,
           *seconds / static_cast<double>(copies.size()));
   }
+  return {};
+}
+
+Result<void> measure_compositions(const Device& device, const Case& of, const Json& more,
+                                  const Options& o, const std::filesystem::path& folder) {
+  for (const Composition& c : compositions())
+    if ((of.name + ", " + c.name + ";").find(o.only) != std::string::npos)
+      if (auto r = measure(device, c, of, more, o, folder); !r) return r;
   return {};
 }
 
@@ -282,12 +346,17 @@ Result<void> measure_all(const Options& o) {
   for (const Shape& shape : kShapes) {
     if (cublas && (std::string(shape.name) + ", FP16 cuBLAS;").find(o.only) != std::string::npos)
       if (auto r = measure_cublas(**device, *cublas, shape, o); !r) return r;
-    for (const Composition& c : compositions()) {
-      const std::string name = std::string(shape.name) + ", " + c.name + ";";
-      if (name.find(o.only) == std::string::npos) continue;
-      if (auto r = measure(**device, c, shape, o, folder.path()); !r) return r;
-    }
+    const Json sizes = {{"rows", std::min(shape.rows, o.rows)},
+                        {"all_rows", shape.rows},
+                        {"columns", shape.columns}};
+    if (auto r = measure_compositions(**device, {shape.name, {{shape.columns, {shape.rows}}}},
+                                      sizes, o, folder.path());
+        !r)
+      return r;
   }
+  for (const Case& layer : decoder_layers())
+    if (auto r = measure_compositions(**device, layer, Json::object(), o, folder.path()); !r)
+      return r;
   for (const Heads& of : kHeads)
     if ((std::string(of.name) + ", " + kAttention + ";").find(o.only) != std::string::npos)
       if (auto r = measure_attention(**device, of, o); !r) return r;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Tables of sqf_bench_cuda's rows: microseconds of a layer, GB of weights a second, and times the speed of f16 weights (of
-cuBLAS, where it was there); then what the matrices of whole models add up to.
+cuBLAS, where it was there); then what the layers of whole models take, or where these were not measured, their matrices.
 
 usage: gpu_table.py ROWS.json
 """
@@ -38,7 +38,9 @@ def print_models(cases, tokens, baseline):
         totals = collections.defaultdict(dict)
         for composition in compositions:
             for t in tokens:
-                rows = [(n, cases.get((f"{model} {matrix}", composition), {}).get(t)) for matrix, n in MATRICES.items()]
+                rows = [(1, cases.get((f"{model} layer", composition), {}).get(t))]
+                if not rows[0][1]:
+                    rows = [(n, cases.get((f"{model} {matrix}", composition), {}).get(t)) for matrix, n in MATRICES.items()]
                 if all(row for _, row in rows):
                     totals[composition][t] = {"seconds": of.layers * sum(n * row["seconds"] for n, row in rows)}
         for composition, by_tokens in totals.items():

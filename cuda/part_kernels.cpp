@@ -62,12 +62,16 @@ struct DecodeGrid {
 /// As many splits as take the least time where a multiprocessor has two blocks at a time, a block
 /// takes some steps' time to begin and end, and what is split passes through memory once more. A
 /// warp keeps four steps.
-DecodeGrid decode_grid(const DevicePart& part, bool integer, int64_t tokens, int multiprocessors) {
+DecodeGrid decode_grid(std::span<const MatmulArguments> products, bool integer, int64_t tokens,
+                       int multiprocessors) {
+  const DevicePart& part = products[0].part;
   const int team = team_for(tokens);
   const int64_t block_rows = team * kDecodeRows, at_once = 2 * multiprocessors;
   const int runs = decode_runs(decode_width(part, integer, tokens));
   const int64_t steps = (part.runs + runs - 1) / runs, shares = kDecodeWarps / team;
-  DecodeGrid best = {(part.rows + block_rows - 1) / block_rows, 1};
+  DecodeGrid best;
+  for (const MatmulArguments& a : products)
+    best.rows += (a.part.rows + block_rows - 1) / block_rows;
   double least = 0;
   for (int64_t splits = 1; splits <= kMaxSplits; splits++) {
     if (splits > 1 && steps < 4 * shares * splits) break;
@@ -80,6 +84,29 @@ DecodeGrid decode_grid(const DevicePart& part, bool integer, int64_t tokens, int
     if (splits == 1 || cost < least) best.splits = splits, least = cost;
   }
   return best;
+}
+
+/// Products after the first, as the kernels find them by their blocks.
+void add_products(std::span<const MatmulArguments> more, const DecodeGrid& grid, int64_t block_rows,
+                  DecodeArguments* to) {
+  for (MoreArguments& none : to->more) none.first_block = static_cast<uint32_t>(grid.rows);
+  int64_t rows = to->first.part.rows, block = 0;
+  for (size_t i = 0; i < more.size(); i++) {
+    const MatmulArguments& a = more[i];
+    MoreArguments& m = to->more[i];
+    block += (rows + block_rows - 1) / block_rows;
+    rows = a.part.rows;
+    m.first_block = static_cast<uint32_t>(block);
+    m.rows = a.part.rows;
+    std::copy_n(a.part.planes, kMorePlanes, m.planes);
+    m.scales = a.part.scales;
+    m.zeros = a.part.zeros;
+    m.row_factors = a.part.row_factors;
+    m.row_sums = a.row_sums;
+    m.bias = a.bias;
+    m.y = a.y;
+    m.y_stride = a.y_stride;
+  }
 }
 
 Result<CUfunction> kernel(const Device& device, const std::string& name, unsigned shared_bytes) {
@@ -122,7 +149,7 @@ Result<PartKernels> PartKernels::choose(const Device& device, const MatmulArgume
   if (form == PartForm::plain) {
     wanted.emplace_back(&k.few_, "plain_f32", 0);
   } else if (integer && integers.few == FormType::b1) {
-    if (auto r = k.choose_bits(device, a); !r) return r.error();
+    if (auto r = k.choose_bits(device); !r) return r.error();
     wanted.emplace_back(&k.many_, "prefill_b1", k.prefill_shared(a, kPrefillTokens));
   } else {
     for (const auto& [function, tokens] : {std::pair{&k.few_, kFewTokens}, {&k.some_, kSomeTokens}})
@@ -135,12 +162,6 @@ Result<PartKernels> PartKernels::choose(const Device& device, const MatmulArgume
     if (!nibbles && (!integer || a.part.groups == 1))
       wanted.emplace_back(&k.most_, "prefill_" + width + suffix + "_128",
                           k.prefill_shared(a, 2 * kPrefillTokens));
-    for (int64_t tokens = 1; tokens <= kSomeTokens; tokens++) {
-      const DecodeGrid grid = decode_grid(a.part, integer, tokens, device.multiprocessors());
-      if (grid.splits > 1)
-        k.partial_floats_ = std::max(
-            k.partial_floats_, grid.splits * grid.rows * team_for(tokens) * kDecodeRows * tokens);
-    }
   }
   for (const auto& [to, name, bytes] : wanted) {
     auto function = kernel(device, name, bytes);
@@ -150,23 +171,63 @@ Result<PartKernels> PartKernels::choose(const Device& device, const MatmulArgume
   return k;
 }
 
-Result<void> PartKernels::choose_bits(const Device& device, const MatmulArguments& arguments) {
+Result<void> PartKernels::choose_bits(const Device& device) {
   for (size_t i = 0; i < bits_.size(); i++) {
     auto function = kernel(device, "decode_b1_" + std::to_string(1 << i), kBitSharedBytes);
     if (!function) return function.error();
     bits_[i] = *function;
   }
-  MatmulArguments a = arguments;
-  for (a.tokens = 1; few_for_bits(a.tokens, a.x_planes); a.tokens++) {
-    const LaunchShape shape = bit_launch(a, device.multiprocessors(), kMaxSplits).shape;
-    if (shape.grid_y > 1)
-      partial_floats_ =
-          std::max(partial_floats_, int64_t{shape.grid_y} * a.tokens * shape.grid_x * kTileRows);
-  }
   return {};
 }
 
-Result<void> PartKernels::launch(const Device& device, MatmulArguments a) const {
+int64_t PartKernels::partial_floats(const Device& device,
+                                    std::span<const MatmulArguments> products) const {
+  int64_t floats = 0;
+  MatmulArguments a = products[0];
+  for (a.tokens = 1; a.tokens <= kSomeTokens; a.tokens++) {
+    int64_t rows = 0, splits = 1;
+    if (bits_[0] != nullptr && few_for_bits(a.tokens, a.x_planes)) {
+      const LaunchShape shape = bit_launch(a, device.multiprocessors(), kMaxSplits).shape;
+      rows = int64_t{shape.grid_x} * kTileRows, splits = shape.grid_y;
+    } else if (decodes(a)) {
+      const bool integer = form_ == PartForm::integers;
+      const DecodeGrid grid = decode_grid(products, integer, a.tokens, device.multiprocessors());
+      rows = grid.rows * team_for(a.tokens) * kDecodeRows, splits = grid.splits;
+    }
+    if (splits > 1) floats = std::max(floats, splits * rows * a.tokens);
+  }
+  return floats;
+}
+
+Result<void> PartKernels::launch(const Device& device,
+                                 std::span<const MatmulArguments> products) const {
+  const MatmulArguments& a = products[0];
+  if (decodes(a) && decode_width(a.part, form_ == PartForm::integers, a.tokens) != kAnyPlanes)
+    return launch_decode(device, products);
+  for (const MatmulArguments& one : products)
+    if (auto r = launch_one(device, one); !r) return r;
+  return {};
+}
+
+/// Split activations of more tokens than kSplitTokens leave decoding no room.
+bool PartKernels::decodes(const MatmulArguments& a) const {
+  return form_ != PartForm::plain && few_ != nullptr && a.tokens <= kSomeTokens &&
+         (a.split == 0 || a.tokens <= kSplitTokens);
+}
+
+Result<void> PartKernels::launch_decode(const Device& device,
+                                        std::span<const MatmulArguments> products) const {
+  DecodeArguments all = {};
+  const MatmulArguments& a = all.first = products[0];
+  const DecodeGrid grid =
+      decode_grid(products, form_ == PartForm::integers, a.tokens, device.multiprocessors());
+  add_products(products.subspan(1), grid, team_for(a.tokens) * kDecodeRows, &all);
+  const LaunchShape shape = {static_cast<unsigned>(grid.rows), static_cast<unsigned>(grid.splits),
+                             32 * kDecodeWarps, decode_shared(a.part, a.tokens, a.split != 0)};
+  return device.launch(a.tokens <= kFewTokens ? few_ : some_, shape, &all);
+}
+
+Result<void> PartKernels::launch_one(const Device& device, MatmulArguments a) const {
   const auto rows = static_cast<unsigned>(a.part.rows);
   if (form_ == PartForm::plain)
     return device.launch(few_, {(rows + 7) / 8, static_cast<unsigned>(a.tokens), 256, 0}, &a);
@@ -176,14 +237,7 @@ Result<void> PartKernels::launch(const Device& device, MatmulArguments a) const 
     const auto kernel = static_cast<size_t>(std::countr_zero(static_cast<unsigned>(launch.blocks)));
     return device.launch(bits_[kernel], launch.shape, &a);
   }
-  // Split activations of more tokens than kSplitTokens leave decoding no room.
-  if (a.tokens > kSomeTokens || few_ == nullptr || (a.split != 0 && a.tokens > kSplitTokens))
-    return launch_many(device, a);
-  const DecodeGrid grid =
-      decode_grid(a.part, form_ == PartForm::integers, a.tokens, device.multiprocessors());
-  const LaunchShape shape = {static_cast<unsigned>(grid.rows), static_cast<unsigned>(grid.splits),
-                             32 * kDecodeWarps, decode_shared(a.part, a.tokens, a.split != 0)};
-  return device.launch(a.tokens <= kFewTokens ? few_ : some_, shape, &a);
+  return decodes(a) ? launch_decode(device, std::span(&a, 1)) : launch_many(device, a);
 }
 
 /// Blocks of 128 rows of activations where as many fill the GPU, of 64 otherwise; a token whose

@@ -3,6 +3,7 @@
 // what grid by the number of tokens. Everything is settled when a model is loaded.
 
 #include <array>
+#include <span>
 
 #include "cuda/device.hpp"
 #include "cuda/integer_forms.hpp"
@@ -15,6 +16,8 @@ inline constexpr int64_t kFewTokens = kDecodeTokens, kSomeTokens = 2 * kDecodeTo
 /// than these would not leave room for two blocks on a multiprocessor.
 inline constexpr int64_t kSplitTokens = 4;
 
+inline constexpr size_t kProductsTogether = 1 + kMoreProducts;
+
 /// How a part meets its activation.
 enum class PartForm : uint8_t { plain, halves, integers };  ///< plain: f32, every encoding
 
@@ -25,15 +28,19 @@ class PartKernels {
   static Result<PartKernels> choose(const Device& device, const MatmulArguments& arguments,
                                     PartForm form, IntegerForms integers = {});
 
-  /// `arguments` with all but what the kernels pass among themselves: partial has
-  /// partial_floats(), of at most kSomeTokens tokens.
-  Result<void> launch(const Device& device, MatmulArguments arguments) const;
+  /// Up to kProductsTogether products of one activation, for all of which these kernels were
+  /// chosen, of one encoding: in one launch of few tokens where the kernel can, else one by one.
+  Result<void> launch(const Device& device, std::span<const MatmulArguments> products) const;
 
   const IntegerForms& integers() const { return integers_; }
-  int64_t partial_floats() const { return partial_floats_; }
+  /// Of MatmulArguments::partial for one launch of these products, of whatever tokens.
+  int64_t partial_floats(const Device& device, std::span<const MatmulArguments> products) const;
 
  private:
-  Result<void> choose_bits(const Device& device, const MatmulArguments& arguments);
+  Result<void> choose_bits(const Device& device);
+  bool decodes(const MatmulArguments& arguments) const;
+  Result<void> launch_decode(const Device& device, std::span<const MatmulArguments> products) const;
+  Result<void> launch_one(const Device& device, MatmulArguments arguments) const;
   Result<void> launch_many(const Device& device, const MatmulArguments& arguments) const;
   unsigned decode_shared(const DevicePart& part, int64_t tokens, bool split) const;
   unsigned prefill_shared(const MatmulArguments& arguments, int64_t x_rows) const;
@@ -43,7 +50,6 @@ class PartKernels {
   CUfunction few_ = nullptr, some_ = nullptr;   ///< up to 8, up to 16 tokens
   CUfunction many_ = nullptr, most_ = nullptr;  ///< more, in blocks of 64 and of 128
   std::array<CUfunction, 4> bits_ = {};         ///< for 1, 2, 4 and 8 eights of activations' planes
-  int64_t partial_floats_ = 0;
 };
 
 }  // namespace sqf

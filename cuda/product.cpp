@@ -1,6 +1,8 @@
 #include "cuda/product.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 
 #include "format/activation.hpp"
 #include "runtime/cpu/matmul.hpp"
@@ -50,6 +52,15 @@ void set_quantizer(const ColumnSetRecord& set, FormArguments* form) {
 
 bool quantizes_integers(const Feed* feed) {
   return feed != nullptr && feed->set.quantizer == QuantizerKind::integer;
+}
+
+/// Whether one launch can make both: weights of one encoding, hence of the same kernels, tables of
+/// the same contents, by the same forms.
+bool are_alike(const PartView& a, const Product& one, const PartView& b, const Product& other) {
+  return std::memcmp(&a.encoding, &b.encoding, sizeof(a.encoding)) == 0 && a.columns == b.columns &&
+         one.few_form == other.few_form && one.many_form == other.many_form &&
+         one.form == other.form &&
+         (one.arguments.row_sums == nullptr) == (other.arguments.row_sums == nullptr);
 }
 
 }  // namespace
@@ -126,8 +137,6 @@ Result<void> Products::choose_kernels(Product* p, IntegerForms types) {
   auto chosen = PartKernels::choose(device_, p->arguments, p->form, types);
   if (!chosen) return chosen.error();
   p->kernels = *chosen;
-  tiles_ = std::max<int64_t>(tiles_, (p->arguments.part.rows + kTileRows - 1) / kTileRows);
-  partial_floats_ = std::max(partial_floats_, chosen->partial_floats());
   return {};
 }
 
@@ -139,6 +148,7 @@ Result<void> Products::add_low_rank(Readers* readers, const Linear& linear,
   if (!b) return b.error();
   b->narrow = 0;
   Product a;
+  a.onto = !out->empty();
   a.arguments.part = *wide;
   a.narrow = 1;
   a.form = PartForm::halves;
@@ -165,6 +175,7 @@ Result<Readers> Products::prepare(std::span<const Linear* const> layers) {
         if (!sums) return sums.error();
         p->arguments.row_sums = *sums;
       }
+      p->onto = !products.empty();
       products.push_back(*p);
     }
     if (linear->has_low_rank())
@@ -172,7 +183,51 @@ Result<Readers> Products::prepare(std::span<const Linear* const> layers) {
     products.back().arguments.bias = weights_->at(linear->bias);
     readers.layers.push_back(std::move(products));
   }
+  plan_launches(layers, &readers);
   return readers;
+}
+
+/// The first parts of all layers, the second, and so on, so that every y keeps its order; then the
+/// low-rank pairs, whose narrow activations have one place.
+void Products::plan_launches(std::span<const Linear* const> layers, Readers* readers) {
+  size_t most = 0;
+  for (const Linear* linear : layers) most = std::max(most, linear->parts.size());
+  for (size_t p = 0; p < most; p++) {
+    std::vector<bool> placed(layers.size());
+    for (size_t l = 0; l < layers.size(); l++) {
+      if (placed[l] || p >= layers[l]->parts.size()) continue;
+      std::vector<ProductPlace> together = {{l, p}};
+      for (size_t m = l + 1; m < layers.size() && together.size() < kProductsTogether; m++) {
+        if (placed[m] || p >= layers[m]->parts.size()) continue;
+        if (!are_alike(layers[l]->parts[p].weight, readers->layers[l][p],
+                       layers[m]->parts[p].weight, readers->layers[m][p]))
+          continue;
+        together.push_back({m, p});
+        placed[m] = true;
+      }
+      plan_launch(std::move(together), readers);
+    }
+  }
+  for (size_t l = 0; l < layers.size(); l++)
+    for (size_t p = layers[l]->parts.size(); p < readers->layers[l].size(); p++)
+      plan_launch({{l, p}}, readers);
+}
+
+/// With room for what its kernels pass among themselves.
+void Products::plan_launch(std::vector<ProductPlace> together, Readers* readers) {
+  std::vector<MatmulArguments> products;
+  int64_t tiles = 0;
+  for (const ProductPlace& at : together) {
+    products.push_back(readers->layers[at.layer][at.product].arguments);
+    tiles += (products.back().part.rows + kTileRows - 1) / kTileRows;
+  }
+  const PartKernels& kernels = readers->layers[together[0].layer][together[0].product].kernels;
+  tiles_ = std::max(tiles_, tiles);
+  partial_floats_ = std::max(partial_floats_, kernels.partial_floats(device_, products));
+  for (const MatmulArguments& alone : products)
+    partial_floats_ =
+        std::max(partial_floats_, kernels.partial_floats(device_, std::span(&alone, 1)));
+  readers->launches.push_back(std::move(together));
 }
 
 Result<void> Products::allocate() {
@@ -249,17 +304,26 @@ void Products::place_form(size_t slot, const FormArguments& form, MatmulArgument
   a->x_lows = a->row_sums != nullptr ? slot_lows_[slot].as<float>() : nullptr;
 }
 
-Result<void> Products::multiply(const Product& p, float* y, int64_t y_stride, bool add,
-                                int64_t tokens) const {
+/// `y` is the layer's.
+MatmulArguments Products::arguments(const Readers& readers, ProductPlace place, float* y, bool add,
+                                    int64_t tokens) const {
+  const Product& p = readers.layers[place.layer][place.product];
   MatmulArguments a = p.arguments;
-  a.y = y;
-  a.y_stride = y_stride;
-  a.add = add ? 1 : 0;
+  if (p.narrow == 1) {
+    a.x = narrow_form_.as();
+    a.x_stride = padded(a.part.columns);
+  } else {
+    const size_t form = tokens > kSomeTokens ? p.many_form : p.few_form;
+    place_form(form, readers.forms[form], &a);
+  }
+  a.y = p.narrow == 0 ? narrow_.as<float>() : y;
+  a.y_stride = a.part.rows;
+  a.add = p.narrow != 0 && (add || p.onto) ? 1 : 0;
   a.tokens = static_cast<int32_t>(tokens);
   a.split = p.form == PartForm::halves && splits(tokens) ? 1 : 0;
   a.partial = partial_.as<float>();
   a.tickets = tickets_.as<uint32_t>();
-  return p.kernels.launch(device_, a);
+  return a;
 }
 
 Result<void> Products::run(const Readers& readers, const DeviceActivation& activation,
@@ -269,27 +333,15 @@ Result<void> Products::run(const Readers& readers, const DeviceActivation& activ
     if ((readers.uses[i] & use) == 0) continue;
     if (auto r = make_form(readers.forms[i], activation, i, tokens); !r) return r;
   }
-  for (size_t l = 0; l < readers.layers.size(); l++) {
-    bool onto = add;
-    const int64_t stride = readers.layers[l][0].arguments.part.rows;
-    for (Product p : readers.layers[l]) {
-      MatmulArguments& a = p.arguments;
-      if (p.narrow == 1) {
-        if (auto r = make_narrow_form(p, tokens); !r) return r;
-        a.x = narrow_form_.as();
-        a.x_stride = padded(a.part.columns);
-      } else {
-        const size_t form = use == kForMany ? p.many_form : p.few_form;
-        place_form(form, readers.forms[form], &a);
-      }
-      const bool narrow = p.narrow == 0;
-      if (auto r = narrow ? multiply(p, narrow_.as<float>(), a.part.rows, false, tokens)
-                          : multiply(p, y[l], stride, onto, tokens);
-          !r)
-        return r;
-      // The next product, of outlier columns say, takes y as its epilogue reads it: once.
-      if (!narrow) onto = true;
-    }
+  for (const std::vector<ProductPlace>& together : readers.launches) {
+    const Product& first = readers.layers[together[0].layer][together[0].product];
+    if (first.narrow == 1)
+      if (auto r = make_narrow_form(first, tokens); !r) return r;
+    std::array<MatmulArguments, kProductsTogether> products;
+    for (size_t i = 0; i < together.size(); i++)
+      products[i] = arguments(readers, together[i], y[together[i].layer], add, tokens);
+    if (auto r = first.kernels.launch(device_, std::span(products).first(together.size())); !r)
+      return r;
   }
   return {};
 }

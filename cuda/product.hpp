@@ -2,7 +2,6 @@
 // Linear layers on the GPU: which forms of an activation the readers of it want, and which part is
 // multiplied by which form. Everything is settled when the model is loaded; a pass only launches.
 
-#include <array>
 #include <memory>
 #include <vector>
 
@@ -25,7 +24,13 @@ struct Product {
   PartForm form = PartForm::plain;
   PartKernels kernels;
   size_t few_form = 0, many_form = 0;  ///< which of the readers' forms is x, up to 16 tokens, more
-  int narrow = -1;  ///< or the narrow activation of a low-rank pair: B's y, A's x
+  int narrow = -1;    ///< or the narrow activation of a low-rank pair: B's y, A's x
+  bool onto = false;  ///< what an earlier product made of y
+};
+
+/// One of a layer's products.
+struct ProductPlace {
+  size_t layer, product;
 };
 
 /// The layers that read one activation, with its forms.
@@ -34,6 +39,8 @@ struct Readers {
   std::vector<const void*> feeds;    ///< which feed each is of
   std::vector<unsigned> uses;        ///< whether some kernel wants it: kForFew, kForMany
   std::vector<std::vector<Product>> layers;
+  /// In this order, those of an entry together: their layers' weights have one encoding.
+  std::vector<std::vector<ProductPlace>> launches;
   int64_t columns = 0;
 };
 
@@ -61,11 +68,13 @@ class Products {
                           const Feed* feed);
   Result<void> add_low_rank(Readers* readers, const Linear& linear, std::vector<Product>* out);
   Result<void> choose_kernels(Product* product, IntegerForms types);
+  void plan_launches(std::span<const Linear* const> layers, Readers* readers);
+  void plan_launch(std::vector<ProductPlace> together, Readers* readers);
   Result<void> make_form(FormArguments form, const DeviceActivation& activation, size_t slot,
                          int64_t tokens) const;
   Result<void> make_narrow_form(const Product& a, int64_t tokens) const;
-  Result<void> multiply(const Product& product, float* y, int64_t y_stride, bool add,
-                        int64_t tokens) const;
+  MatmulArguments arguments(const Readers& readers, ProductPlace place, float* y, bool add,
+                            int64_t tokens) const;
   void place_form(size_t slot, const FormArguments& form, MatmulArguments* arguments) const;
 
   const Device& device_;

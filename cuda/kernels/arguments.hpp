@@ -83,6 +83,25 @@ struct MatmulArguments {
   int32_t stages;  ///< decode_b1: of a warp's pipeline, 2 to 4
 };
 
+inline constexpr int kMoreProducts = 2, kMorePlanes = 3;
+
+/// What a product has of its own in a launch that makes several, alike in all else.
+struct MoreArguments {
+  uint32_t first_block;  ///< along the rows of all products; none: as many as there are
+  int32_t rows;
+  const uint8_t* planes[kMorePlanes];
+  const uint8_t *scales, *zeros;
+  const float *row_factors, *row_sums, *bias;
+  float* y;
+  int64_t y_stride;
+};
+
+/// Of the decode kernels. Those of any planes make the first product alone.
+struct DecodeArguments {
+  MatmulArguments first;
+  MoreArguments more[kMoreProducts];
+};
+
 enum class FormSource : int32_t { plain, norm, gated };
 enum class FormType : int32_t {
   f32,

@@ -265,7 +265,7 @@ __device__ void decode(const MatmulArguments& a) {
   }
   wait_copies<0>();
   __syncthreads();
-  combine_results<16, kDecodeWarps>(a, results);
+  combine_results<16, kDecodeWarps>(a, 0, results);
 }
 
 }  // namespace

@@ -15,17 +15,19 @@ __device__ inline void write_result(const MatmulArguments& a, int token, int row
 }
 
 /// `results` [shares][tokens][rows, four more] in shared memory, summed in the order of the shares,
-/// then of the blocks that share the rows.
+/// then of the blocks that share the rows. `first_block` is the product's first of the launch.
 template <int Rows, int Shares>
-__device__ void combine_results(const MatmulArguments& a, const float* results) {
-  const int tokens = a.tokens, first_row = static_cast<int>(blockIdx.x) * Rows;
+__device__ void combine_results(const MatmulArguments& a, unsigned first_block,
+                                const float* results) {
+  const int tokens = a.tokens, first_row = static_cast<int>(blockIdx.x - first_block) * Rows;
+  float* const partial = a.partial + static_cast<int64_t>(blockIdx.x) * Rows;
   const int64_t padded = static_cast<int64_t>(gridDim.x) * Rows;
   for (int i = threadIdx.x; i < tokens * Rows; i += blockDim.x) {
     const int token = i / Rows, row = first_row + i % Rows;
     float sum = 0;
     for (int s = 0; s < Shares; s++) sum += results[(s * tokens + token) * (Rows + 4) + i % Rows];
     if (gridDim.y > 1)
-      a.partial[(blockIdx.y * static_cast<int64_t>(tokens) + token) * padded + row] = sum;
+      partial[(blockIdx.y * static_cast<int64_t>(tokens) + token) * padded + i % Rows] = sum;
     else if (row < a.part.rows)
       write_result(a, token, row, sum);
   }
@@ -45,7 +47,7 @@ __device__ void combine_results(const MatmulArguments& a, const float* results) 
     if (row >= a.part.rows) continue;
     float sum = 0;
     for (unsigned s = 0; s < gridDim.y; s++)
-      sum += __ldcg(a.partial + (s * static_cast<int64_t>(tokens) + token) * padded + row);
+      sum += __ldcg(partial + (s * static_cast<int64_t>(tokens) + token) * padded + i % Rows);
     write_result(a, token, row, sum);
   }
 }

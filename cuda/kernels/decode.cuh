@@ -26,6 +26,7 @@ struct Decoder {
   static constexpr int kPlanes = K::kPlanes, kRunBytes = K::kRunBytes;
 
   const MatmulArguments& a;
+  const OwnWeights& own;
   Lane lane;
   Copies<Width, Integer, Blocks> copies;
   uint32_t window, stage_bytes;
@@ -37,7 +38,8 @@ struct Decoder {
   C ones[Blocks][4];  // sums of the activations that c has seen
   float y[Blocks][2][4];
 
-  __device__ explicit Decoder(const MatmulArguments& arguments) : a(arguments), copies(arguments) {}
+  __device__ Decoder(const MatmulArguments& arguments, const OwnWeights& weights)
+      : a(arguments), own(weights), copies(arguments, weights) {}
 
   __device__ uint32_t after(uint32_t stage) const {
     return stage == (kStages - 1) * stage_bytes ? 0 : stage + stage_bytes;
@@ -295,7 +297,7 @@ struct Decoder {
     // Runs of the group; the one of a whole row ends where the row does.
     const int runs = a.part.groups == 1 ? 2 << 28 : per_group;
     int left = runs - kRuns * first % per_group;
-    WindowReader<Integer, kOffsets> reader(a.part, lane, copies.tile, copies.next_tile, window,
+    WindowReader<Integer, kOffsets> reader(a.part, own, lane, copies.tile, copies.next_tile, window,
                                            group, groups_end, unit());
 #pragma unroll
     for (int s = 0; s < kStages - 1; s++) {

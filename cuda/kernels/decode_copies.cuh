@@ -2,7 +2,7 @@
 // Weights and activations on their way from global memory into the stages of a block: what a lane
 // of the decode kernels copies, step by step.
 
-#include "cuda/kernels/decode_words.cuh"
+#include "cuda/kernels/window.cuh"
 
 namespace sqf {
 
@@ -41,6 +41,7 @@ struct Copies {
   using Apart = typename Choice<(kPlanes > 1), uint32_t, int64_t>::Type;
 
   const MatmulArguments& a;
+  const OwnWeights& own;
   Lane lane;
   int tile, next_tile;  // the second again the first where there is none: what it makes is dropped
   bool idle;            // no tile is the warp's: it copies zeros
@@ -56,7 +57,8 @@ struct Copies {
   int copies_activations;
   uint32_t activation_place;
 
-  __device__ explicit Copies(const MatmulArguments& arguments) : a(arguments) {}
+  __device__ Copies(const MatmulArguments& arguments, const OwnWeights& weights)
+      : a(arguments), own(weights) {}
 
   __device__ void begin(int first) {
     whole_steps = idle ? 0 : a.part.columns / (kRunColumns * kRuns);
@@ -69,7 +71,7 @@ struct Copies {
         const bool other = pieces < 32 && lane.lane / pieces % 2 != 0;
         const int piece = pieces < 32 ? lane.lane % pieces : lane.lane;
         const int64_t bytes = a.part.tile_bytes[p];
-        planes[p] = a.part.planes[p] + (other ? next_tile : tile) * bytes +
+        planes[p] = own.planes[p] + (other ? next_tile : tile) * bytes +
                     static_cast<int64_t>(first) * step_bytes + piece * 16;
         second[p] = static_cast<Apart>((next_tile - tile) * bytes);
         const auto left = static_cast<int>(bytes - static_cast<int64_t>(whole_steps) * step_bytes);

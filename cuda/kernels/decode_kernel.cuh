@@ -6,14 +6,57 @@
 
 namespace sqf {
 
+/// The weights of the product that the block is for.
+template <int Planes>
+__device__ OwnWeights take_weights(const DecodeArguments& all) {
+  const DevicePart& part = all.first.part;
+  OwnWeights own = {{}, part.scales, part.zeros, part.row_factors, part.rows, 0};
+#pragma unroll
+  for (int p = 0; p < Planes; p++) own.planes[p] = part.planes[p];
+  if constexpr (Planes > 0)  // of any planes one product is made
+#pragma unroll
+    for (const MoreArguments& more : all.more) {
+      if (blockIdx.x < more.first_block) break;
+#pragma unroll
+      for (int p = 0; p < Planes; p++) own.planes[p] = more.planes[p];
+      own.scales = more.scales;
+      own.zeros = more.zeros;
+      own.row_factors = more.row_factors;
+      own.rows = more.rows;
+      own.first_block = more.first_block;
+    }
+  return own;
+}
+
+/// Where its results go: looked up when there are some, so that meanwhile no registers have it.
+__device__ inline unsigned take_results(const DecodeArguments& all, MatmulArguments* a) {
+  unsigned first_block = 0;
+#pragma unroll
+  for (const MoreArguments& more : all.more) {
+    if (blockIdx.x < more.first_block) break;
+    first_block = more.first_block;
+    a->part.rows = more.rows;
+    a->row_sums = more.row_sums;
+    a->bias = more.bias;
+    a->y = more.y;
+    a->y_stride = more.y_stride;
+  }
+  return first_block;
+}
+
 template <int Width, Values Grid, bool Integer, int Blocks, Ends End>
-__device__ void decode_groups(const MatmulArguments& a, const PlanePlace* places) {
+__device__ void decode_groups(const DecodeArguments& all, const PlanePlace* places) {
   using D = Decoder<Width, Grid, Integer, Blocks, End>;
-  D d(a);
+  // What is read in every step stays read in a copy, in registers that sixteen tokens do not leave;
+  // planes that are looked up by number have to stay where they are.
+  constexpr bool kCopy = D::kFixed && Blocks == 1;
+  typename Choice<kCopy, const MatmulArguments, const MatmulArguments&>::Type a = all.first;
+  const OwnWeights own = take_weights<(D::kFixed ? D::kPlanes : 0)>(all);
+  D d(a, own);
   const int warp = threadIdx.x / 32, team = warp / D::kTeam;
-  const int last_tile = (a.part.rows + 15) / 16 - 1;
+  const int last_tile = (own.rows + 15) / 16 - 1;
   d.copies.member = warp % D::kTeam;
-  d.copies.tile = (static_cast<int>(blockIdx.x) * D::kTeam + d.copies.member) * 2;
+  d.copies.tile = (static_cast<int>(blockIdx.x - own.first_block) * D::kTeam + d.copies.member) * 2;
   d.copies.idle = d.copies.tile > last_tile;
   d.copies.next_tile = min(d.copies.tile + 1, last_tile);
   d.copies.tile = min(d.copies.tile, last_tile);
@@ -87,18 +130,22 @@ __device__ void decode_groups(const MatmulArguments& a, const PlanePlace* places
     }
   }
   __syncthreads();
-  combine_results<kRows, kTeams>(a, reinterpret_cast<const float*>(decode_memory));
+  MatmulArguments to = all.first;
+  unsigned first_block = 0;
+  if constexpr (D::kFixed) first_block = take_results(all, &to);
+  combine_results<kRows, kTeams>(to, first_block, reinterpret_cast<const float*>(decode_memory));
 }
 
 template <int Width, Values Grid, bool Integer, int Blocks>
-__device__ void decode_grid(const MatmulArguments& a, const PlanePlace* places) {
+__device__ void decode_grid(const DecodeArguments& a, const PlanePlace* places) {
   // The code for whole steps is faster; where planes are many it would take registers of the
   // others.
   constexpr bool kMany = Width > 0 && plane_count_of(Width) > 1;
   if constexpr (Width != 16) {
-    if (a.part.groups > 1 && a.part.runs_per_group == 1)
+    const DevicePart& part = a.first.part;
+    if (part.groups > 1 && part.runs_per_group == 1)
       return decode_groups<Width, Grid, Integer, Blocks, Ends::every_run>(a, places);
-    if (kMany || (a.part.groups > 1 && a.part.runs_per_group % 2 != 0))
+    if (kMany || (part.groups > 1 && part.runs_per_group % 2 != 0))
       return decode_groups<Width, Grid, Integer, Blocks, Ends::any_run>(a, places);
   }
   if constexpr (!kMany) decode_groups<Width, Grid, Integer, Blocks, Ends::steps>(a, places);
@@ -122,9 +169,10 @@ __device__ inline void place_planes(const DevicePart& part, PlanePlace* places) 
 
 /// Width as in decode_shape.hpp; Grid for 4 and 8 bits, the others see for themselves.
 template <int Width, Values Grid, bool Integer, int Blocks>
-__device__ void decode(const MatmulArguments& a) {
+__device__ void decode(const DecodeArguments& a) {
+  const DevicePart& part = a.first.part;
   if constexpr (Width == 16) {
-    if (a.part.values == Values::bf16)
+    if (part.values == Values::bf16)
       decode_grid<Width, Values::bf16, Integer, Blocks>(a, nullptr);
     else
       decode_grid<Width, Values::f16, Integer, Blocks>(a, nullptr);
@@ -132,11 +180,11 @@ __device__ void decode(const MatmulArguments& a) {
     decode_grid<Width, Grid, Integer, Blocks>(a, nullptr);
   } else {
     __shared__ PlanePlace places[kDevicePlanes * 32];
-    place_planes(a.part, places);
+    place_planes(part, places);
     if constexpr (!Integer) {
-      if (a.part.values == Values::table)
+      if (part.values == Values::table)
         return decode_grid<Width, Values::table, Integer, Blocks>(a, places);
-      if (a.part.values == Values::minifloat)
+      if (part.values == Values::minifloat)
         return decode_grid<Width, Values::minifloat, Integer, Blocks>(a, places);
     }
     decode_grid<Width, Values::affine, Integer, Blocks>(a, places);
@@ -148,6 +196,6 @@ __device__ void decode(const MatmulArguments& a) {
 // One name for each form; the host (cuda/part_kernels.cpp) has the same.
 #define SQF_DECODE(name, width, grid, integer, blocks)                    \
   extern "C" __global__ void __launch_bounds__(32 * sqf::kDecodeWarps, 2) \
-      name(const __grid_constant__ sqf::MatmulArguments a) {              \
+      name(const __grid_constant__ sqf::DecodeArguments a) {              \
     sqf::decode<width, sqf::Values::grid, integer, blocks>(a);            \
   }

@@ -35,6 +35,15 @@ __device__ inline void floats_over_bytes(uint32_t bytes, float (&out)[4]) {
   out[2] = float_over_byte<2>(bytes), out[3] = float_over_byte<3>(bytes);
 }
 
+/// What the weights of one of a launch's products are read by.
+struct OwnWeights {
+  const uint8_t* planes[kMorePlanes];  // of fixed bits
+  const uint8_t *scales, *zeros;
+  const float* row_factors;
+  int rows;
+  unsigned first_block;
+};
+
 /// A lane's share of the windows, one after another: rows 4 quad .. 4 quad + 3 of a tile, a group
 /// of the window's first four and one of the others.
 template <bool Integer, bool Offsets>
@@ -42,8 +51,9 @@ class WindowReader {
  public:
   /// Groups in [first, end); the first window has `first` and begins at a multiple of its groups.
   /// `unit`: what an operand's last place stands for, inverted.
-  __device__ WindowReader(const DevicePart& part, const Lane& lane, int first_tile, int second_tile,
-                          uint32_t window, int first, int end, float unit)
+  __device__ WindowReader(const DevicePart& part, const OwnWeights& own, const Lane& lane,
+                          int first_tile, int second_tile, uint32_t window, int first, int end,
+                          float unit)
       : part_(part), unit_(unit) {
     const int tile = lane.lane / 4 % 2 == 0 ? first_tile : second_tile, quad = lane.lane % 4;
     const int group = (first & ~(kWindowGroups - 1)) + lane.lane / 8;
@@ -54,16 +64,16 @@ class WindowReader {
                                                                                        : 16;
     zero_bytes_ = part.zero_kind == Zeros::minimum ? 32 : part.zero_kind == Zeros::u8 ? 16 : 8;
     const int64_t at = static_cast<int64_t>(tile) * part.groups + group;
-    scales_ = part.scales + at * scale_bytes_ + quad * scale_bytes_ / 4;
-    zeros_ = part.zeros + at * zero_bytes_ +
+    scales_ = own.scales + at * scale_bytes_ + quad * scale_bytes_ / 4;
+    zeros_ = own.zeros + at * zero_bytes_ +
              (part.zero_kind == Zeros::u4 ? quad % 2 * 4 : quad * zero_bytes_ / 4);
     if (part.zero_kind == Zeros::constant)
       zero_[0][0] = zero_[1][0] = static_cast<uint32_t>(part.zero_constant) * 0x01010101u;
     small_ = scale_bytes_ == 16 &&
              (!Offsets || part.zero_kind == Zeros::u4 || part.zero_kind == Zeros::u8);
     float factors[4] = {unit, unit, unit, unit};
-    if (part.row_factors != nullptr) {
-      const float4 four = reinterpret_cast<const float4*>(part.row_factors)[tile * 4 + quad];
+    if (own.row_factors != nullptr) {
+      const float4 four = reinterpret_cast<const float4*>(own.row_factors)[tile * 4 + quad];
       factors[0] *= four.x, factors[1] *= four.y, factors[2] *= four.z, factors[3] *= four.w;
     }
     if (lane.lane < 8) store_shared_floats<kFactorsAt>(window + lane.lane * 16, factors);

@@ -148,43 +148,6 @@ TEST(CudaProducts, ManyTokens) {
     check({"real", {all}, {{real_encoding(type)}}}, 150, 200, 130, "many");
 }
 
-/// A composition of one part in this encoding, its activations as they are or of eight bits.
-Composition of_one(const EncodingRecord& e, bool integer = false) {
-  return {describe(e),
-          {integer ? integers(8, true) : column_set(ColumnKind::all)},
-          {{e, 0, false, false, integer}}};
-}
-
-/// Planes of one bit each, as bit-serial kernels have them.
-EncodingRecord bit_serial(int bits) {
-  EncodingRecord e = affine_encoding(bits, 32, Element::f16, false, ZeroKind::u8);
-  e.plane_count = static_cast<uint8_t>(bits);
-  for (int p = 0; p < bits; p++) e.radices[static_cast<size_t>(p)] = 2;
-  return e;
-}
-
-const std::array<float, 5> kLevels = {-1.0f, -0.25f, 0.125f, 0.5f, 1.0f};
-
-/// One for each kernel, with the ways of grouping that it tells apart.
-std::vector<Composition> every_kernel() {
-  std::vector<Composition> list;
-  for (int bits = 1; bits <= 8; bits++)
-    list.push_back(of_one(affine_encoding(bits, bits % 2 == 0 ? 32 : 64, Element::u8, true,
-                                          bits <= 4 ? ZeroKind::u4 : ZeroKind::u8)));
-  for (uint32_t group : {64u, 96u, 160u, 0u})
-    list.push_back(of_one(affine_encoding(4, group, Element::f16, false, ZeroKind::minimum_f16)));
-  list.push_back(of_one(bit_serial(3)));
-  list.push_back(of_one(levels_encoding(kLevels, 32, Element::f16, false)));
-  for (auto [exponent, mantissa] : {std::pair{2, 1}, {2, 3}, {4, 3}})
-    list.push_back(of_one(
-        minifloat_encoding(exponent, mantissa, MinifloatKind::ocp, 32, Element::e8m0, false)));
-  for (Element type : {Element::f16, Element::bf16}) list.push_back(of_one(real_encoding(type)));
-  for (int bits : {3, 4, 8})
-    for (uint32_t group : {0u, 32u, 96u})
-      list.push_back(of_one(affine_encoding(bits, group, Element::f32, false, ZeroKind::u8), true));
-  return list;
-}
-
 /// Three tiles: the last pair has one.
 TEST(CudaProducts, EveryNumberOfTokens) {
   const auto kernels = every_kernel();

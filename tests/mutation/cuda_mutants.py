@@ -14,8 +14,8 @@ import sys
 import tempfile
 
 FEW = "CudaProducts.RaggedShapesAndTokens:CudaProducts.LongRows"
-ALL = f"{FEW}:CudaProducts.OtherGrids:CudaModel.LogitsOfTheCpu:CudaAttention.*:CudaNarrow.FourBitsAreExact"
-ATTENTION = "CudaAttention.*"
+ALL = f"{FEW}:CudaProducts.OtherGrids:CudaModel.LogitsOfTheCpu:CudaAttention.*:CudaNarrow.FourBitsAreExact:CudaTogether.*"
+ATTENTION, TOGETHER = "CudaAttention.*", "CudaTogether.*"
 BITS, NIBBLES = "CudaNarrow.BitPlanesAreExact", "CudaNarrow.FourBitsAreExact"
 # Kernels that are compiled with a mistake in a header; those of many planes take long and are left as they are. Other files
 # are kernels themselves.
@@ -38,10 +38,31 @@ MUTANTS = [
     ("the first tile's scales for both", "window.cuh", "lane.lane / 4 % 2 == 0 ? first_tile : second_tile", "first_tile", FEW),
     ("scales of the window before", "decode.cuh", "slot = slots;\n      reader.store(window, lane);", "slot = slots;",
      "CudaProducts.LongRows"),
-    ("groups of an odd number of runs", "decode_kernel.cuh", "a.part.runs_per_group % 2 != 0", "a.part.runs_per_group < 0",
+    ("groups of an odd number of runs", "decode_kernel.cuh", "part.runs_per_group % 2 != 0", "part.runs_per_group < 0",
      "CudaProducts.EveryNumberOf*"),
     ("one row too many", "combine.cuh", "else if (row < a.part.rows)", "else if (row <= a.part.rows)", FEW),
     ("the last group is left out", "decode.cuh", "if (!kEach && left != runs) finish(slot);", "", FEW),
+    ("the product before, at the border", "decode_kernel.cuh",
+     "if (blockIdx.x < more.first_block) break;\n#pragma unroll\n      for (int p",
+     "if (blockIdx.x <= more.first_block) break;\n#pragma unroll\n      for (int p", TOGETHER),
+    ("the first product's blocks", "decode_kernel.cuh", "own.first_block = more.first_block;", "", TOGETHER),
+    ("the first product's weights", "decode_kernel.cuh", "own.planes[p] = more.planes[p];", ";", TOGETHER),
+    ("results of the product before, at the border", "decode_kernel.cuh",
+     "if (blockIdx.x < more.first_block) break;\n    first_block = more.first_block;\n    a->part.rows",
+     "if (blockIdx.x <= more.first_block) break;\n    first_block = more.first_block;\n    a->part.rows", TOGETHER),
+    ("the first product's rows", "decode_kernel.cuh", "own.rows = more.rows;", "", TOGETHER),
+    ("the first product's scales", "decode_kernel.cuh", "own.scales = more.scales;", "", TOGETHER),
+    ("the first product's zeros", "decode_kernel.cuh", "own.zeros = more.zeros;", "", TOGETHER),
+    ("the first product's row factors", "decode_kernel.cuh", "own.row_factors = more.row_factors;", "", TOGETHER),
+    ("the first product's sums of weights", "decode_kernel.cuh", "a->row_sums = more.row_sums;", "", TOGETHER),
+    ("the first product's bias", "decode_kernel.cuh", "a->bias = more.bias;", "", TOGETHER),
+    ("the y of another product", "decode_kernel.cuh", "a->y = more.y;", "", TOGETHER),
+    ("the distance of another product's tokens", "decode_kernel.cuh", "a->y_stride = more.y_stride;", "", TOGETHER),
+    ("the rows of another product are left out", "decode_kernel.cuh", "a->part.rows = more.rows;", "", TOGETHER),
+    ("tickets that products share", "combine.cuh", "atomicAdd(a.tickets + blockIdx.x, 1u)",
+     "atomicAdd(a.tickets + blockIdx.x - first_block, 1u)", TOGETHER),
+    ("sums that products share", "combine.cuh", "a.partial + static_cast<int64_t>(blockIdx.x) * Rows",
+     "a.partial + static_cast<int64_t>(blockIdx.x - first_block) * Rows", TOGETHER),
     ("blocks that share rows are not waited for", "combine.cuh", "== gridDim.y - 1", "== 0", "CudaProducts.LongRows"),
     ("the zero of another row", "decode.cuh", "fmaf(offsets[i / 2], ones[b][i % 2], to)", "fmaf(offsets[i / 4], ones[b][i % 2], to)", FEW),
     ("a missing barrier", "prefill.cu", "wait_copies<kPrefillStages - 2>();\n      __syncthreads();",
