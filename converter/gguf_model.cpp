@@ -3,18 +3,36 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <numbers>
 
 #include "converter/gguf_tokenizer.hpp"
+#include "format/scalar.hpp"
 #include "format/text.hpp"
 
 namespace sqf {
 namespace {
 
 constexpr int64_t kMaxCount = 1 << 24;
+constexpr std::string_view kRopeFactors = "rope_freqs.weight";
+// What Llama 3.1, 3.2 and 3.3 have in common; GGUF does not say it.
+constexpr double kLlama3Low = 1, kLlama3High = 4, kLlama3Context = 8192;
 
 struct Name {
   std::string_view gguf;
   std::string_view hugging_face;
+};
+
+/// Architectures of GGUF files, in Hugging Face's words. `interleaved`: rotary rows are, in q and
+/// k.
+struct Architecture {
+  std::string_view gguf, class_name;
+  bool interleaved;
+};
+
+constexpr Architecture kArchitectures[] = {
+    {"llama", "LlamaForCausalLM", true},
+    {"qwen2", "Qwen2ForCausalLM", false},
+    {"qwen3", "Qwen3ForCausalLM", false},
 };
 
 constexpr Name kModelNames[] = {
@@ -27,8 +45,10 @@ constexpr Name kLayerNames[] = {
     {"attn_norm.weight", "input_layernorm.weight"},
     {"attn_q.weight", "self_attn.q_proj.weight"},
     {"attn_q.bias", "self_attn.q_proj.bias"},
+    {"attn_q_norm.weight", "self_attn.q_norm.weight"},
     {"attn_k.weight", "self_attn.k_proj.weight"},
     {"attn_k.bias", "self_attn.k_proj.bias"},
+    {"attn_k_norm.weight", "self_attn.k_norm.weight"},
     {"attn_v.weight", "self_attn.v_proj.weight"},
     {"attn_v.bias", "self_attn.v_proj.bias"},
     {"attn_output.weight", "self_attn.o_proj.weight"},
@@ -42,17 +62,19 @@ constexpr Name kLayerNames[] = {
     {"ffn_down.bias", "mlp.down_proj.bias"},
 };
 
-/// Reads "llama.*" values and remembers the first thing wrong with them.
+/// Reads the values whose keys begin with `prefix`, and remembers the first thing wrong with them.
 class Words {
  public:
-  Words(const GgufFile& file, std::string_view what) : file_(file), what_(what) {}
+  Words(const GgufFile& file, std::string_view what, std::string prefix)
+      : file_(file), what_(what), prefix_(std::move(prefix)) {}
 
   bool failed() const { return failed_; }
   const Error& error() const { return error_; }
-  bool has(const std::string& key) const { return file_.find(key) != nullptr; }
+  bool has(const std::string& name) const { return file_.find(prefix_ + name) != nullptr; }
 
   /// A positive count; `fallback` where the key is absent, 0 meaning that it must be there.
-  int64_t count(const std::string& key, int64_t fallback) {
+  int64_t count(const std::string& name, int64_t fallback) {
+    const std::string key = prefix_ + name;
     const GgufValue* value = scalar(key, fallback != 0);
     if (value == nullptr) return fallback;
     const std::optional<int64_t> number = gguf_integer(*value, 0);
@@ -65,7 +87,8 @@ class Words {
   }
 
   /// A positive finite number. An f32 is given as its shortest decimal, so that 1e-5 stays 1e-5.
-  double number(const std::string& key, double fallback) {
+  double number(const std::string& name, double fallback) {
+    const std::string key = prefix_ + name;
     const GgufValue* value = scalar(key, fallback != 0);
     if (value == nullptr) return fallback;
     const std::optional<double> found = gguf_number(*value, 0);
@@ -77,7 +100,8 @@ class Words {
   }
 
   /// Empty where the key is absent.
-  std::string text(const std::string& key) {
+  std::string text(const std::string& name) {
+    const std::string key = prefix_ + name;
     const GgufValue* value = scalar(key, true);
     if (value == nullptr) return "";
     if (value->type == GgufType::string) return std::string(value->strings[0]);
@@ -115,7 +139,7 @@ class Words {
   }
 
   const GgufFile& file_;
-  std::string what_;
+  std::string what_, prefix_;
   bool failed_ = false;
   Error error_;
 };
@@ -126,11 +150,43 @@ const GgufTensor* find_tensor(const GgufFile& file, std::string_view name) {
   return nullptr;
 }
 
+/// The factor of Llama 3.1 and later, whose frequencies' own factors the file has as a tensor;
+/// nothing where the tensor holds anything else. Source: Transformers' "llama3" rope scaling.
+std::optional<double> llama3_factor(const GgufTensor& factors, double theta, int64_t head_dim) {
+  const auto count = static_cast<size_t>(head_dim / 2);
+  if (factors.type != SourceType::f32 || factors.bytes.size() != count * sizeof(float))
+    return std::nullopt;
+  const auto stored = [&](size_t i) { return double{load<float>(factors.bytes.data() + 4 * i)}; };
+  const double factor = stored(count - 1);  // of the lowest frequency
+  for (size_t i = 0; i < count; i++) {
+    const double turns =
+        kLlama3Context / (2 * std::numbers::pi) *
+        std::pow(theta, -2 * static_cast<double>(i) / static_cast<double>(head_dim));
+    const double smooth = std::clamp((turns - kLlama3Low) / (kLlama3High - kLlama3Low), 0.0, 1.0);
+    const double expected = 1 / ((1 - smooth) / factor + smooth);
+    if (!(std::fabs(stored(i) - expected) <= 1e-4 * expected)) return std::nullopt;
+  }
+  return factor;
+}
+
 /// rope_scaling's value, null where positions are not scaled.
-Json rope_scaling(Words& words) {
-  const std::string type = words.text("llama.rope.scaling.type");
-  const double old = words.number("llama.rope.scale_linear", 1);
-  const double factor = words.number("llama.rope.scaling.factor", old);
+Json rope_scaling(Words& words, const GgufFile& file, double theta, int64_t head_dim) {
+  if (const GgufTensor* factors = find_tensor(file, kRopeFactors)) {
+    const auto factor = llama3_factor(*factors, theta, head_dim);
+    if (!factor) {
+      words.fail(
+          unsupported("frequency factors (tensor rope_freqs.weight) that are not Llama 3's"));
+      return nullptr;
+    }
+    return {{"rope_type", "llama3"},
+            {"factor", *factor},
+            {"low_freq_factor", kLlama3Low},
+            {"high_freq_factor", kLlama3High},
+            {"original_max_position_embeddings", static_cast<int64_t>(kLlama3Context)}};
+  }
+  const std::string type = words.text("rope.scaling.type");
+  const double old = words.number("rope.scale_linear", 1);
+  const double factor = words.number("rope.scaling.factor", old);
   if (type == "none" || (type.empty() && factor == 1)) return nullptr;
   if (!type.empty() && type != "linear") {
     words.fail(unsupported("rope scaling of type " + in_quotes(type)));
@@ -141,11 +197,11 @@ Json rope_scaling(Words& words) {
 }
 
 void check_rotary(Words& words, int64_t head_dim) {
-  const int64_t value_dim = words.count("llama.attention.value_length", head_dim);
+  const int64_t value_dim = words.count("attention.value_length", head_dim);
   if (value_dim != head_dim)
     words.fail(unsupported("value heads of " + std::to_string(value_dim) + " beside key heads of " +
                            std::to_string(head_dim)));
-  const int64_t rotated = words.count("llama.rope.dimension_count", head_dim);
+  const int64_t rotated = words.count("rope.dimension_count", head_dim);
   if (rotated != head_dim)
     words.fail(unsupported("rotary embedding over " + std::to_string(rotated) + " of " +
                            std::to_string(head_dim) + " head dimensions"));
@@ -154,12 +210,9 @@ void check_rotary(Words& words, int64_t head_dim) {
 }
 
 /// Nothing that would change the mathematics and has no word in the config made here.
-void check_plain(Words& words, const GgufFile& file) {
-  if (find_tensor(file, "rope_freqs.weight") != nullptr)
-    words.fail(unsupported("frequency factors (tensor rope_freqs.weight, Llama 3.1 and later)"));
-  if (words.has("llama.expert_count"))
-    words.fail(unsupported("mixture of experts (llama.expert_count)"));
-  if (words.has("llama.attention.scale")) words.fail(unsupported("llama.attention.scale"));
+void check_plain(Words& words) {
+  if (words.has("expert_count")) words.fail(unsupported("mixture of experts (expert_count)"));
+  if (words.has("attention.scale")) words.fail(unsupported("an attention scale of its own"));
 }
 
 int64_t embedding_rows(Words& words, const GgufFile& file) {
@@ -169,9 +222,9 @@ int64_t embedding_rows(Words& words, const GgufFile& file) {
     return 1;
   }
   const int64_t rows = embedding->shape[0];
-  const int64_t stated = words.count("llama.vocab_size", rows);
+  const int64_t stated = words.count("vocab_size", rows);
   if (stated != rows)
-    words.fail(malformed("llama.vocab_size is " + std::to_string(stated) +
+    words.fail(malformed("vocab_size is " + std::to_string(stated) +
                          ", but token_embd.weight has " + std::to_string(rows) + " rows"));
   return rows;
 }
@@ -205,8 +258,10 @@ std::string hugging_face_name(std::string_view gguf, int64_t layers) {
   return "model.layers." + std::to_string(layer) + "." + std::string(name);
 }
 
-/// How many heads the tensor's rows are interleaved by; 0 for all but query and key.
+/// How many heads the tensor's rows are interleaved by; 0 for all but Llama's query and key.
 int64_t rotary_heads(std::string_view name, const Json& config) {
+  const auto of_config = [&](const Architecture& a) { return config["model_type"] == a.gguf; };
+  if (!std::ranges::find_if(kArchitectures, of_config)->interleaved) return 0;
   if (name.find(".q_proj.") != std::string_view::npos)
     return config["num_attention_heads"].get<int64_t>();
   if (name.find(".k_proj.") != std::string_view::npos)
@@ -217,44 +272,48 @@ int64_t rotary_heads(std::string_view name, const Json& config) {
 }  // namespace
 
 Result<Json> gguf_config(const GgufFile& file, std::string_view what) {
-  Words words(file, what);
-  const std::string architecture = words.text("general.architecture");
-  if (words.failed()) return words.error();
-  if (architecture != "llama")
-    return unsupported(std::string(what) + ": architecture " + in_quotes(architecture) +
-                       "; of GGUF files only llama can be converted");
-  check_plain(words, file);
-  const int64_t hidden = words.count("llama.embedding_length", 0);
-  const int64_t heads = words.count("llama.attention.head_count", 0);
-  const int64_t key_heads = words.count("llama.attention.head_count_kv", heads);
-  const bool explicit_dim = words.has("llama.attention.key_length");
+  Words general(file, what, "");
+  const std::string name = general.text("general.architecture");
+  if (general.failed()) return general.error();
+  const auto* const architecture = std::ranges::find(kArchitectures, name, &Architecture::gguf);
+  if (architecture == std::end(kArchitectures))
+    return unsupported(std::string(what) + ": architecture " + in_quotes(name) +
+                       "; of GGUF files llama, qwen2 and qwen3 can be converted");
+  Words words(file, what, name + ".");
+  check_plain(words);
+  const int64_t hidden = words.count("embedding_length", 0);
+  const int64_t heads = words.count("attention.head_count", 0);
+  const int64_t key_heads = words.count("attention.head_count_kv", heads);
+  const bool explicit_dim = words.has("attention.key_length");
   if (!words.failed() && (heads % key_heads != 0 || (!explicit_dim && hidden % heads != 0)))
     words.fail(malformed(std::to_string(heads) + " heads do not divide by " +
                          std::to_string(key_heads) + " key heads, or into width " +
                          std::to_string(hidden)));
-  const int64_t head_dim = words.failed() ? 2
-                                          : words.count("llama.attention.key_length",
-                                                        std::max<int64_t>(hidden / heads, 1));
+  const int64_t head_dim =
+      words.failed() ? 2
+                     : words.count("attention.key_length", std::max<int64_t>(hidden / heads, 1));
   check_rotary(words, head_dim);
   const int64_t vocabulary = embedding_rows(words, file);
+  const double theta = words.number("rope.freq_base", 10000);
   if (words.failed()) return words.error();
   Json config = {
-      {"architectures", Json::array({"LlamaForCausalLM"})},
-      {"model_type", "llama"},
+      {"architectures", Json::array({architecture->class_name})},
+      {"model_type", architecture->gguf},
       {"hidden_act", "silu"},
       {"hidden_size", hidden},
-      {"intermediate_size", words.count("llama.feed_forward_length", 0)},
-      {"num_hidden_layers", words.count("llama.block_count", 0)},
+      {"intermediate_size", words.count("feed_forward_length", 0)},
+      {"num_hidden_layers", words.count("block_count", 0)},
       {"num_attention_heads", heads},
       {"num_key_value_heads", key_heads},
       {"head_dim", head_dim},
-      {"rms_norm_eps", words.number("llama.attention.layer_norm_rms_epsilon", 0)},
-      {"rope_theta", words.number("llama.rope.freq_base", 10000)},
-      {"rope_scaling", rope_scaling(words)},
-      {"max_position_embeddings", words.count("llama.context_length", 0)},
+      {"rms_norm_eps", words.number("attention.layer_norm_rms_epsilon", 0)},
+      {"rope_theta", theta},
+      {"rope_scaling", rope_scaling(words, file, theta, head_dim)},
+      {"max_position_embeddings", words.count("context_length", 0)},
       {"vocab_size", vocabulary},
       {"tie_word_embeddings", find_tensor(file, "output.weight") == nullptr},
-      {"attention_bias", find_tensor(file, "blk.0.attn_q.bias") != nullptr},
+      // Qwen2 has biases of q, k and v without a word for it.
+      {"attention_bias", name != "qwen2" && find_tensor(file, "blk.0.attn_q.bias") != nullptr},
       {"mlp_bias", find_tensor(file, "blk.0.ffn_up.bias") != nullptr},
   };
   if (words.failed()) return words.error();
@@ -267,12 +326,13 @@ Result<std::vector<SourceTensor>> gguf_tensors(const GgufFile& file, const Json&
   const int64_t head_dim = config["head_dim"].get<int64_t>();
   std::vector<SourceTensor> tensors;
   for (const GgufTensor& from : file.tensors) {
+    if (from.name == kRopeFactors) continue;  // gguf_config has read it
     const std::string where = std::string(what) + ": tensor " + in_quotes(from.name);
     SourceTensor tensor;
     tensor.name = hugging_face_name(from.name, layers);
     if (tensor.name.empty())
-      return unsupported(where + " is not one that a llama model of " + std::to_string(layers) +
-                         " layers has");
+      return unsupported(where + " is not one that a " + config["model_type"].get<std::string>() +
+                         " model of " + std::to_string(layers) + " layers has");
     if (from.shape.size() > 2)
       return malformed(where + " has rank " + std::to_string(from.shape.size()) +
                        "; 1 or 2 is expected");

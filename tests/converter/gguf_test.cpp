@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <functional>
 
@@ -70,6 +71,58 @@ TEST(Gguf, DefaultsAreThoseOfTheFormat) {
   EXPECT_EQ(model->config["tie_word_embeddings"], true);
 }
 
+/// Rows of q and k are as Hugging Face has them; Qwen2 has biases without a word for them.
+TEST(Gguf, ReadsQwen) {
+  for (const std::string name : {"qwen2", "qwen3"}) {
+    GgufBuilder in = model_words(name);
+    in.u32(name + ".attention.key_length", 4);
+    add_embedding(in).tensor("blk.0.attn_q.weight", {8, 8}, 0, f32_bytes(counting(64)));
+    if (name == "qwen2")
+      in.tensor("blk.0.attn_q.bias", {8}, 0, f32_bytes(counting(8)));
+    else
+      in.tensor("blk.0.attn_q_norm.weight", {4}, 0, f32_bytes(counting(4)));
+    Result<SourceModel> model = open_bytes(in.bytes());
+    ASSERT_TRUE(model) << model.error().message;
+    EXPECT_EQ(model->config["model_type"], name);
+    EXPECT_EQ(model->config["attention_bias"], false);
+    EXPECT_EQ(model->config["head_dim"], 4);
+    ASSERT_EQ(model->tensors.size(), 3u);
+    for (const SourceTensor& tensor : model->tensors) EXPECT_EQ(tensor.rotary_heads, 0);
+    EXPECT_EQ(model->tensors[1].name, name == "qwen2" ? "model.layers.0.self_attn.q_proj.bias"
+                                                      : "model.layers.0.self_attn.q_norm.weight");
+  }
+}
+
+/// Factors as a converter for Llama 3.1 stores them.
+TEST(Gguf, FrequencyFactorsOfLlama3) {
+  std::vector<float> factors(8);
+  for (size_t i = 0; i < 8; i++) {
+    const double wavelength = 2 * M_PI * std::pow(500000.0, static_cast<double>(i) / 8);
+    const double smooth = (8192 / wavelength - 1) / 3;
+    factors[i] = static_cast<float>(wavelength < 2048   ? 1
+                                    : wavelength > 8192 ? 32
+                                                        : 1 / ((1 - smooth) / 32 + smooth));
+  }
+  EXPECT_GT(factors[4], 1);
+  EXPECT_LT(factors[4], 32);
+  for (const bool other : {false, true}) {
+    GgufBuilder in = llama_words();
+    in.u32("llama.attention.key_length", 16).u32("llama.attention.value_length", 16);
+    in.f32("llama.rope.freq_base", 500000);
+    factors[4] *= other ? 1.01f : 1.0f;
+    add_embedding(in).tensor("rope_freqs.weight", {8}, 0, f32_bytes(factors));
+    const Result<SourceModel> model = open_bytes(in.bytes());
+    if (other) {
+      EXPECT_NE(message_of(model).find("not Llama 3's"), std::string::npos) << message_of(model);
+      continue;
+    }
+    ASSERT_TRUE(model) << model.error().message;
+    EXPECT_EQ(model->config["rope_scaling"], Json::parse(R"({"rope_type":"llama3","factor":32.0,
+        "low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":8192})"));
+    EXPECT_EQ(model->tensors.size(), 1u);
+  }
+}
+
 struct BadGguf {
   std::string name;
   std::function<void(GgufBuilder&)> spoil;  ///< applied to good metadata, before the embedding
@@ -111,7 +164,7 @@ std::vector<BadGguf> bad_metadata() {
        "one of 3 parts"},
       {"experts", [](B& b) { b.u32("llama.expert_count", 8); }, Code::unsupported, "experts"},
       {"attention scale", [](B& b) { b.f32("llama.attention.scale", 2); }, Code::unsupported,
-       "llama.attention.scale"},
+       "an attention scale of its own"},
       {"yarn", [](B& b) { b.text("llama.rope.scaling.type", "yarn"); }, Code::unsupported,
        "rope scaling of type \"yarn\""},
       {"scaling type a number", [](B& b) { b.u32("llama.rope.scaling.type", 1); }, Code::malformed,
@@ -134,7 +187,7 @@ std::vector<BadGguf> bad_metadata() {
       {"value heads", [](B& b) { b.u32("llama.attention.value_length", 8); }, Code::unsupported,
        "value heads of 8 beside key heads of 4"},
       {"vocabulary", [](B& b) { b.u32("llama.vocab_size", 5); }, Code::malformed,
-       "llama.vocab_size is 5, but token_embd.weight has 4 rows"},
+       "vocab_size is 5, but token_embd.weight has 4 rows"},
   };
 }
 
@@ -156,7 +209,8 @@ std::vector<BadGguf> bad_tensors() {
       {"I8", one("blk.0.attn_v.weight", 24, 64), Code::unsupported, "has type I8"},
       {"retired type", one("blk.0.attn_v.weight", 4, 64), Code::unsupported, "unknown type 4"},
       {"type 1000", one("blk.0.attn_v.weight", 1000, 64), Code::unsupported, "unknown type 1000"},
-      {"rope_freqs", one("rope_freqs.weight", 0, 256), Code::unsupported, "rope_freqs.weight"},
+      {"rope_freqs", one("rope_freqs.weight", 0, 256), Code::unsupported,
+       "frequency factors (tensor rope_freqs.weight) that are not Llama 3's"},
       {"unknown name", one("blk.0.ffn_gate_inp.weight", 0, 256), Code::unsupported,
        "tensor \"blk.0.ffn_gate_inp.weight\" is not one that a llama model of 1 layers has"},
       {"layer 1 of 1", one("blk.1.attn_v.weight", 0, 256), Code::unsupported, "blk.1.attn_v"},
@@ -218,8 +272,8 @@ TEST(Gguf, RefusesBadHeads) {
     return out.replace(at, bytes.size(), bytes);
   };
   GgufBuilder none = llama_words();
-  GgufBuilder qwen;
-  qwen.text("general.architecture", "qwen2");
+  GgufBuilder phi;
+  phi.text("general.architecture", "phi3");
   GgufBuilder bare;
   GgufBuilder missing;
   missing.text("general.architecture", "llama");
@@ -240,7 +294,7 @@ TEST(Gguf, RefusesBadHeads) {
       {with(16, number_bytes(uint64_t{1} << 63)), Code::malformed, "metadata values cannot fit"},
       {with(8, number_bytes(uint64_t{0})), Code::malformed, "holds no tensor"},
       {none.bytes(), Code::malformed, "holds no tensor"},
-      {add_embedding(qwen).bytes(), Code::unsupported, "architecture \"qwen2\""},
+      {add_embedding(phi).bytes(), Code::unsupported, "architecture \"phi3\""},
       {add_embedding(bare).bytes(), Code::unsupported, "architecture \"\""},
       {add_embedding(missing).bytes(), Code::malformed, "llama.embedding_length is missing"},
       {add_embedding(arrays).bytes(), Code::unsupported, "llama.attention.head_count is an array"},

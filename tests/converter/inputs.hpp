@@ -125,18 +125,21 @@ class GgufBuilder {
   uint64_t tensor_count_ = 0;
 };
 
-/// Metadata of a llama model of width 8, two heads of 4, one key head, one layer; no tensors.
-inline GgufBuilder llama_words() {
+/// Metadata of a model of width 8, two heads of 4, one key head, one layer; no tensors.
+inline GgufBuilder model_words(const std::string& architecture) {
   GgufBuilder out;
-  out.text("general.architecture", "llama")
-      .u32("llama.block_count", 1)
-      .u32("llama.context_length", 64)
-      .u32("llama.embedding_length", 8)
-      .u32("llama.feed_forward_length", 16)
-      .u32("llama.attention.head_count", 2)
-      .u32("llama.attention.head_count_kv", 1)
-      .f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+  out.text("general.architecture", architecture)
+      .u32(architecture + ".block_count", 1)
+      .u32(architecture + ".context_length", 64)
+      .u32(architecture + ".embedding_length", 8)
+      .u32(architecture + ".feed_forward_length", 16)
+      .u32(architecture + ".attention.head_count", 2)
+      .u32(architecture + ".attention.head_count_kv", 1)
+      .f32(architecture + ".attention.layer_norm_rms_epsilon", 1e-5f);
   return out;
+}
+inline GgufBuilder llama_words() {
+  return model_words("llama");
 }
 
 inline std::vector<float> counting(size_t count) {
