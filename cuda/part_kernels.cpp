@@ -13,18 +13,9 @@ namespace {
 constexpr int64_t kMaxSplits = 16;
 constexpr double kStartSteps = 4;  // what a block's beginning and end cost, in steps of a warp
 
-/// The prefill kernels for a part, as prefill.cu names them.
-const char* prefill_width(const DevicePart& part) {
-  if (part.scale_type == Scales::none) return "real";
-  if (part.plane_count == 1 && part.values == Values::affine) {
-    if (part.radices[0] == 16) return "4";
-    if (part.radices[0] == 256) return "8";
-  }
-  return "any";
-}
-
-/// Which of the decode kernels, as decode_shape.hpp counts them.
-int decode_width(const DevicePart& part, bool integer, int64_t tokens) {
+/// What the kernels for a part are compiled for, as decode_shape.hpp counts widths. `several`:
+/// there are some for the sums of planes that the specification gives widths.
+int kernel_width(const DevicePart& part, bool integer, bool several) {
   if (part.scale_type == Scales::none) return 16;
   int width = 0;
   for (int p = 0; p < part.plane_count; p++)
@@ -34,20 +25,23 @@ int decode_width(const DevicePart& part, bool integer, int64_t tokens) {
     if ((width & bits) != 0) usual.push_back(1 << bits);
   const std::span planes(part.radices, static_cast<size_t>(part.plane_count));
   if (!std::ranges::equal(planes, usual)) return kAnyPlanes;
-  if (integer || part.values != Values::affine) {
-    const bool six = width == 6 && !integer && part.values == Values::minifloat;
-    const bool words = width == 4 || (width == 8 && part.values != Values::table);
-    return words || (six && tokens <= kFewTokens) ? width : kAnyPlanes;
-  }
-  return part.plane_count > 1 && tokens > kFewTokens ? kAnyPlanes : width;
+  if (part.plane_count > 1 && (integer || !several)) return kAnyPlanes;
+  if (part.values == Values::affine && !integer) return width;
+  if (part.values == Values::table && width != 4) return kAnyPlanes;
+  return width == 4 || width == 6 || width == 8 ? width : kAnyPlanes;
 }
 
-std::string decode_name(const DevicePart& part, bool integer, int64_t tokens) {
-  const int width = decode_width(part, integer, tokens);
+std::string kernel_name(const char* kind, const DevicePart& part, bool integer, int width,
+                        int64_t tokens) {
   std::string name = width == 16 ? "real" : width == kAnyPlanes ? "any" : std::to_string(width);
-  if (!integer && width > 0 && part.values == Values::table) name = "levels" + name;
-  if (!integer && width > 0 && part.values == Values::minifloat) name = "float" + name;
-  return "decode_" + name + (integer ? "_s8_" : "_f16_") + std::to_string(tokens);
+  if (!integer && width != kAnyPlanes && part.values == Values::table) name = "levels" + name;
+  if (!integer && width != kAnyPlanes && part.values == Values::minifloat) name = "float" + name;
+  return kind + name + (integer ? "_s8_" : "_f16_") + std::to_string(tokens);
+}
+
+/// Several planes by sixteen tokens do not fit the registers.
+int decode_width(const DevicePart& part, bool integer, int64_t tokens) {
+  return kernel_width(part, integer, tokens <= kFewTokens);
 }
 
 int team_for(int64_t tokens) {
@@ -144,7 +138,10 @@ Result<PartKernels> PartKernels::choose(const Device& device, const MatmulArgume
   PartKernels k;
   k.form_ = form, k.integers_ = integers;
   const bool integer = form == PartForm::integers;
-  const std::string width = prefill_width(a.part), suffix = integer ? "_s8" : "_f16";
+  const int width = kernel_width(a.part, integer, true);
+  const auto prefill_name = [&](int64_t tokens) {
+    return kernel_name("prefill_", a.part, integer, width, tokens);
+  };
   std::vector<std::tuple<CUfunction*, std::string, unsigned>> wanted;
   if (form == PartForm::plain) {
     wanted.emplace_back(&k.few_, "plain_f32", 0);
@@ -153,14 +150,16 @@ Result<PartKernels> PartKernels::choose(const Device& device, const MatmulArgume
     wanted.emplace_back(&k.many_, "prefill_b1", k.prefill_shared(a, kPrefillTokens));
   } else {
     for (const auto& [function, tokens] : {std::pair{&k.few_, kFewTokens}, {&k.some_, kSomeTokens}})
-      wanted.emplace_back(function, decode_name(a.part, integer, tokens),
-                          k.decode_shared(a.part, tokens, false));
+      wanted.emplace_back(
+          function,
+          kernel_name("decode_", a.part, integer, decode_width(a.part, integer, tokens), tokens),
+          k.decode_shared(a.part, tokens, false));
     const bool nibbles = integer && integers.many == FormType::s4;
-    wanted.emplace_back(&k.many_, nibbles ? "prefill_s4" : "prefill_" + width + suffix + "_64",
+    wanted.emplace_back(&k.many_, nibbles ? "prefill_s4" : prefill_name(kPrefillTokens),
                         k.prefill_shared(a, kPrefillTokens));
-    // Of groups of integers, sums for so many tokens have no room.
-    if (!nibbles && (!integer || a.part.groups == 1))
-      wanted.emplace_back(&k.most_, "prefill_" + width + suffix + "_128",
+    // Of groups of integers, sums for so many tokens have no room, nor have any planes of halves.
+    if (!nibbles && (integer ? a.part.groups == 1 : width != kAnyPlanes))
+      wanted.emplace_back(&k.most_, prefill_name(2 * kPrefillTokens),
                           k.prefill_shared(a, 2 * kPrefillTokens));
   }
   for (const auto& [to, name, bytes] : wanted) {

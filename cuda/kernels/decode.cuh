@@ -19,124 +19,36 @@ template <int Width, Values Grid, bool Integer, int Blocks, Ends End>
 struct Decoder {
   using K = DecodeConstants<Width, Integer, Blocks>;
   using C = typename Choice<Integer, int, float>::Type;
-  static constexpr bool kReal = K::kReal, kFixed = K::kFixed, kEach = End == Ends::every_run;
+  static constexpr bool kReal = K::kReal, kEach = End == Ends::every_run;
   static constexpr bool kOffsets = !kReal && Grid == Values::affine;
-  static constexpr bool kInOrder = kReal || Grid == Values::table;  // as Operands have it
   static constexpr int kRuns = K::kRuns, kStages = K::kStages, kTeam = K::kTeam;
-  static constexpr int kPlanes = K::kPlanes, kRunBytes = K::kRunBytes;
+  static constexpr int kRunBytes = K::kRunBytes;
 
   const MatmulArguments& a;
   const OwnWeights& own;
   Lane lane;
   Copies<Width, Integer, Blocks> copies;
   uint32_t window, stage_bytes;
-  // What the lane reads, in a stage.
-  int words[kPlanes], turns[kPlanes], x_place[Blocks];
-  const PlanePlace* places;
-  LevelBytes levels;
+  OperandReader<Width, Grid> tiles;
+  int x_place[Blocks];  // in a stage
   C c[Blocks][2][4];
   C ones[Blocks][4];  // sums of the activations that c has seen
   float y[Blocks][2][4];
 
   __device__ Decoder(const MatmulArguments& arguments, const OwnWeights& weights)
-      : a(arguments), own(weights), copies(arguments, weights) {}
+      : a(arguments), own(weights), copies(arguments, weights), tiles{arguments.part} {}
 
   __device__ uint32_t after(uint32_t stage) const {
     return stage == (kStages - 1) * stage_bytes ? 0 : stage + stage_bytes;
   }
 
-  template <int P, int Run>
-  __device__ void take_plane(uint32_t stage, Operands* out) {
-    constexpr int kBits = plane_bits_of(Width, P), kTo = plane_shift_of(Width, P);
-    const uint32_t at = P == 0 ? stage : stage + words[P];
-    if constexpr (kBits == 16) {
-      const uint4 w[4] = {shared_16<0>(at), shared_16<0>(at + turns[P]), shared_16<128>(at),
-                          shared_16<128>(at + turns[P])};
-#pragma unroll
-      for (int r = 0; r < 4; r++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) out->rows[r][i] = words_of(w[i])[r];
-      if constexpr (Grid == Values::bf16)
-#pragma unroll
-        for (int r = 0; r < 4; r++)
-#pragma unroll
-          for (int i = 0; i < 4; i++) out->rows[r][i] = half_pair(out->rows[r][i]);
-    } else if constexpr (kBits == 8) {
-      const auto flip = static_cast<uint32_t>(a.part.flip);
-      add_bytes(shared_16<Run * 512>(at), flip, 0, out);
-      add_bytes(shared_16<Run * 512>(at + turns[P]), flip, 1, out);
-    } else {
-      add_plane<kBits, kTo>(shared_16<Run * 64 * kBits>(at), turns[P], out);
-    }
-  }
-
-  /// Codes of 4 and 8 bits that are levels or minifloats, straight from their words.
-  template <int Run>
-  __device__ void take_words(uint32_t at, Operands* out) {
-    const uint4 w = shared_16<Run * 64 * Width>(at);
-    uint4 next = {};
-    if constexpr (Width == 8) next = shared_16<Run * 512>(at + turns[0]);
-#pragma unroll
-    for (int r = 0; r < 4; r++) {
-      const uint32_t u = words_of(w)[r];
-      if constexpr (Grid == Values::table) {
-        look_up(u, levels, out->rows[r]);
-      } else {
-        const uint32_t v = Width == 4 ? u : words_of(next)[r];
-        out->rows[r][0] = place_fields<0>(u, a.part), out->rows[r][1] = place_fields<8>(u, a.part);
-        out->rows[r][2] = place_fields<(Width == 4 ? 4 : 0)>(v, a.part);
-        out->rows[r][3] = place_fields<(Width == 4 ? 12 : 8)>(v, a.part);
-      }
-    }
-  }
-
-  template <int Run>
-  __device__ void take_any(uint32_t stage, Operands* out) {
-    const ByteCodes codes = any_codes<Run>(places, a.part.plane_count, stage);
-#pragma unroll
-    for (int r = 0; r < 4; r++) {
-      const uint32_t low = codes.low[r], high = codes.high[r];
-      if constexpr (Grid == Values::table) {
-        look_up(low | high << 4, levels, out->rows[r]);
-      } else if constexpr (Grid == Values::minifloat) {
-        out->rows[r][0] = place_fields<0>(low, a.part);
-        out->rows[r][1] = place_fields<8>(low, a.part);
-        out->rows[r][2] = place_fields<0>(high, a.part);
-        out->rows[r][3] = place_fields<8>(high, a.part);
-      } else {
-        out->rows[r][0] = low & 0x00ff00ffu, out->rows[r][1] = low >> 8 & 0x00ff00ffu;
-        out->rows[r][2] = high & 0x00ff00ffu, out->rows[r][3] = high >> 8 & 0x00ff00ffu;
-      }
-    }
-  }
-
-  template <int Run>
-  __device__ Operands operands(uint32_t stage) {
-    Operands o;
-    if constexpr (!kFixed) {
-      take_any<Run>(stage, &o);
-    } else if constexpr (Width < 16 && kPlanes == 1 &&
-                         (Grid == Values::table || Grid == Values::minifloat)) {
-      take_words<Run>(stage, &o);
-    } else {
-      take_plane<0, Run>(stage, &o);
-      if constexpr (kPlanes > 1) take_plane<1, Run>(stage, &o);
-      if constexpr (kPlanes > 2) take_plane<2, Run>(stage, &o);
-      if constexpr (Grid == Values::minifloat)
-#pragma unroll
-        for (int i = 0; i < 16; i++)
-          o.rows[i / 4][i % 4] = place_fields<0>(o.rows[i / 4][i % 4], a.part);
-    }
-    return o;
-  }
-
   template <int Run>
   __device__ void multiply_halves(uint32_t stage, uint32_t x, uint32_t slot) {
-    const Operands o = operands<Run>(stage);
+    const Operands o = tiles.template operands<Run>(stage);
 #pragma unroll
     for (int b = 0; b < Blocks; b++) {
       uint4 v = shared_16(b == 0 ? x : x + x_place[b]);
-      if constexpr (kInOrder)
+      if constexpr (kReal)
         v = {pick_bytes<0x5410>(v.x, v.y), pick_bytes<0x7632>(v.x, v.y),
              pick_bytes<0x5410>(v.z, v.w), pick_bytes<0x7632>(v.z, v.w)};
 #pragma unroll
@@ -157,29 +69,15 @@ struct Decoder {
 
   template <int Run>
   __device__ void multiply_bytes(uint32_t stage, uint32_t x, uint32_t slot) {
-    uint32_t low[4], high[4];
-    if constexpr (Width == 4) {
-      const uint4 w = shared_16<Run * 256>(stage);
-#pragma unroll
-      for (int r = 0; r < 4; r++)
-        low[r] = words_of(w)[r] & 0x0f0f0f0fu, high[r] = words_of(w)[r] >> 4 & 0x0f0f0f0fu;
-    } else if constexpr (Width == 8) {
-      const uint4 w = shared_16<Run * 512>(stage), v = shared_16<Run * 512>(stage + turns[0]);
-#pragma unroll
-      for (int r = 0; r < 4; r++) low[r] = words_of(w)[r], high[r] = words_of(v)[r];
-    } else {
-      const ByteCodes codes = any_codes<Run>(places, a.part.plane_count, stage);
-#pragma unroll
-      for (int r = 0; r < 4; r++) low[r] = codes.low[r], high[r] = codes.high[r];
-    }
+    const ByteCodes w = tiles.template codes<Run>(stage);
 #pragma unroll
     for (int b = 0; b < Blocks; b++) {
       const uint2 v = shared_8(b == 0 ? x : x + x_place[b]);
       constexpr uint32_t kOne = 0x01010101u;
 #pragma unroll
       for (int s = 0; s < 2; s++)
-        start_s8<kEach>(c[b][s], {low[2 * s], low[2 * s + 1], high[2 * s], high[2 * s + 1]}, v.x,
-                        v.y);
+        start_s8<kEach>(c[b][s], {w.low[2 * s], w.low[2 * s + 1], w.high[2 * s], w.high[2 * s + 1]},
+                        v.x, v.y);
       start_s8<kEach>(ones[b], {kOne, kOne, kOne, kOne}, v.x, v.y);
       if constexpr (kEach) finish_block<Run>(b, slot);
     }
@@ -250,13 +148,6 @@ struct Decoder {
                  : "memory");
   }
 
-  /// What a code's last place is the inverse of, where it stands in an operand.
-  __device__ float unit() const {
-    if (Integer || Grid == Values::table) return 1.0f;
-    if (Grid == Values::affine) return 0x1p24f;
-    return __half2float(__ushort_as_half(static_cast<uint16_t>(a.part.magnitude_factor)));
-  }
-
   __device__ void run(int first, int end) {
     clear();
 #pragma unroll
@@ -274,7 +165,8 @@ struct Decoder {
   __device__ void run_values(int first, int end) {
 #pragma unroll
     for (int s = 0; s < kStages - 1; s++) copies.fetch(first + s, end, s * stage_bytes);
-    const uint32_t weights = copies.weights_at + words[0], x = copies.activations_at + x_place[0];
+    const uint32_t weights = copies.weights_at + tiles.words[0],
+                   x = copies.activations_at + x_place[0];
     uint32_t stage = 0, before = (kStages - 1) * stage_bytes;
 #pragma unroll 1
     for (int step = first; step < end; step++) {
@@ -298,7 +190,7 @@ struct Decoder {
     const int runs = a.part.groups == 1 ? 2 << 28 : per_group;
     int left = runs - kRuns * first % per_group;
     WindowReader<Integer, kOffsets> reader(a.part, own, lane, copies.tile, copies.next_tile, window,
-                                           group, groups_end, unit());
+                                           group, groups_end, Integer ? 1.0f : tiles.unit());
 #pragma unroll
     for (int s = 0; s < kStages - 1; s++) {
       if (s == 1) reader.load();
@@ -308,7 +200,8 @@ struct Decoder {
     reader.load();
     const uint32_t slots = window + lane.g * 16;
     uint32_t slot = slots + group % kWindowGroups * kGroupBytes;
-    const uint32_t weights = copies.weights_at + words[0], x = copies.activations_at + x_place[0];
+    const uint32_t weights = copies.weights_at + tiles.words[0],
+                   x = copies.activations_at + x_place[0];
     uint32_t stage = 0, before = (kStages - 1) * stage_bytes;
     const auto turn_window = [&] {
       if (slot != slots + kWindowGroups * kGroupBytes) return;

@@ -6,6 +6,8 @@
 
 namespace sqf {
 
+extern __shared__ __align__(128) uint8_t decode_memory[];
+
 /// The weights of the product that the block is for.
 template <int Planes>
 __device__ OwnWeights take_weights(const DecodeArguments& all) {
@@ -49,9 +51,9 @@ __device__ void decode_groups(const DecodeArguments& all, const PlanePlace* plac
   using D = Decoder<Width, Grid, Integer, Blocks, End>;
   // What is read in every step stays read in a copy, in registers that sixteen tokens do not leave;
   // planes that are looked up by number have to stay where they are.
-  constexpr bool kCopy = D::kFixed && Blocks == 1;
+  constexpr bool kCopy = D::K::kFixed && Blocks == 1;
   typename Choice<kCopy, const MatmulArguments, const MatmulArguments&>::Type a = all.first;
-  const OwnWeights own = take_weights<(D::kFixed ? D::kPlanes : 0)>(all);
+  const OwnWeights own = take_weights<(D::K::kFixed ? D::K::kPlanes : 0)>(all);
   D d(a, own);
   const int warp = threadIdx.x / 32, team = warp / D::kTeam;
   const int last_tile = (own.rows + 15) / 16 - 1;
@@ -69,18 +71,8 @@ __device__ void decode_groups(const DecodeArguments& all, const PlanePlace* plac
   d.copies.weights_at = memory + warp * weights;
   d.copies.activations_at = memory + kDecodeWarps * weights + team * activations;
   d.window = memory + D::kStages * d.stage_bytes + warp * kWindowBytes;
-  d.places = places + d.lane.lane;
-  d.words[0] = 0;
-  if constexpr (D::kFixed) {
-#pragma unroll
-    for (int p = 0; p < D::kPlanes; p++) {
-      const int bits = plane_bits_of(Width, p), before = plane_shift_of(Width, p);
-      d.words[p] =
-          2 * D::K::tile_step_bytes(before) + word_place(bits, D::K::tile_step_bytes(bits), d.lane);
-      if (p > 0) d.words[p] -= d.words[0];
-      d.turns[p] = word_turn(bits, before, d.lane.t);
-    }
-  }
+  d.tiles.places = places + d.lane.lane;
+  d.tiles.begin(d.lane, D::kRuns);
   // A token column that stands for no token reads the last one's: nobody looks at the result. What
   // split activations have lost is in the columns of the upper four.
 #pragma unroll
@@ -90,15 +82,6 @@ __device__ void decode_groups(const DecodeArguments& all, const PlanePlace* plac
                                  : min(column, a.tokens - 1);
     d.x_place[b] = row * D::kRunBytes + d.lane.t * 8 * D::K::kBytes;
     if (b > 0) d.x_place[b] -= d.x_place[0];
-  }
-  if constexpr (Grid == Values::table) {
-    const auto* levels = reinterpret_cast<const uint2*>(a.part.levels);
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      const uint2 four = levels[i];
-      d.levels.low[i] = __byte_perm(four.x, four.y, 0x6420);
-      d.levels.high[i] = __byte_perm(four.x, four.y, 0x7531);
-    }
   }
   // Fewer than 2^26 steps, and at most 64 shares.
   const auto steps = static_cast<unsigned>((a.part.runs + D::kRuns - 1) / D::kRuns);
@@ -132,7 +115,7 @@ __device__ void decode_groups(const DecodeArguments& all, const PlanePlace* plac
   __syncthreads();
   MatmulArguments to = all.first;
   unsigned first_block = 0;
-  if constexpr (D::kFixed) first_block = take_results(all, &to);
+  if constexpr (D::K::kFixed) first_block = take_results(all, &to);
   combine_results<kRows, kTeams>(to, first_block, reinterpret_cast<const float*>(decode_memory));
 }
 
@@ -149,22 +132,6 @@ __device__ void decode_grid(const DecodeArguments& a, const PlanePlace* places) 
       return decode_groups<Width, Grid, Integer, Blocks, Ends::any_run>(a, places);
   }
   if constexpr (!kMany) decode_groups<Width, Grid, Integer, Blocks, Ends::steps>(a, places);
-}
-
-/// Where the words of any planes are, for all lanes.
-__device__ inline void place_planes(const DevicePart& part, PlanePlace* places) {
-  const Lane lane;
-  int before = 0;
-  for (int p = 0; p < part.plane_count; p++) {
-    const int bits = 31 - __clz(part.radices[p]);
-    if (threadIdx.x < 32)
-      places[p * 32 + lane.lane] = {
-          static_cast<uint32_t>(256 * before + word_place(bits, 128 * bits, lane)),
-          static_cast<uint32_t>(word_turn(bits, before, lane.t)),
-          ((1u << bits) - 1) * 0x01010101u << before, static_cast<uint32_t>(bits)};
-    before += bits;
-  }
-  __syncthreads();
 }
 
 /// Width as in decode_shape.hpp; Grid for 4 and 8 bits, the others see for themselves.

@@ -95,6 +95,22 @@ __device__ inline void start_f16(float (&c)[4], const uint32_t (&a)[4], uint32_t
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(0.0f));
 }
 
+/// The nearest number that a tensor core takes for an f32: 11 bits of it.
+__device__ inline uint32_t tf32_of(float v) {
+  uint32_t bits;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(v));
+  return bits;
+}
+/// Of k a thread has t and t + 4.
+__device__ inline void multiply_tf32(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
+                                     uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+      "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
 /// Codes are unsigned, activations signed.
 __device__ inline void multiply_s8(int (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   asm volatile(
@@ -115,6 +131,11 @@ __device__ inline void start_s8(int (&c)[4], const uint32_t (&a)[4], uint32_t b0
 }
 
 // ---- scales and zeros
+
+__device__ inline float half_at(const uint32_t* words, int i) {
+  const auto half = static_cast<uint16_t>(words[i / 2] >> (i % 2 * 16));
+  return __half2float(__ushort_as_half(half));
+}
 
 __device__ inline float scale_at(const DevicePart& part, int64_t index) {
   switch (part.scale_type) {

@@ -6,7 +6,7 @@
 // by: minus scale times zero, or minimums. Integers: minus the zeros as i32, or minimums. Then the
 // rows' own factors.
 
-#include "cuda/kernels/decode_words.cuh"
+#include "cuda/kernels/operands.cuh"
 
 namespace sqf {
 
@@ -16,11 +16,6 @@ inline constexpr int kOffsetsAt = kWindowGroups * kGroupBytes, kFactorsAt = 2 * 
 template <typename T>
 __device__ inline T load_global(const uint8_t* from) {
   return __ldg(reinterpret_cast<const T*>(from));
-}
-
-__device__ inline float half_at(const uint32_t* words, int i) {
-  const auto half = static_cast<uint16_t>(words[i / 2] >> (i % 2 * 16));
-  return __half2float(__ushort_as_half(half));
 }
 
 /// 2^23 + byte I: its last place is 1.

@@ -53,17 +53,19 @@ TEST(CudaProducts, EveryEncoding) {
         }
 }
 
+const std::array<float, 16> kNormalFloat = {
+    -1.0f,   -0.6962f, -0.5251f, -0.3949f, -0.2844f, -0.1848f, -0.091f, 0.0f,
+    0.0796f, 0.1609f,  0.2461f,  0.3379f,  0.4407f,  0.5626f,  0.723f,  1.0f};
+
 TEST(CudaProducts, OtherGrids) {
   const auto all = column_set(ColumnKind::all);
   std::vector<EncodingRecord> encodings = {real_encoding(Element::f16),
                                            real_encoding(Element::bf16),
                                            real_encoding(Element::f32), ternary()};
-  const std::array<float, 16> nf4 = {-1.0f,   -0.6962f, -0.5251f, -0.3949f, -0.2844f, -0.1848f,
-                                     -0.091f, 0.0f,     0.0796f,  0.1609f,  0.2461f,  0.3379f,
-                                     0.4407f, 0.5626f,  0.723f,   1.0f};
   for (size_t count : {2u, 4u, 7u, 16u})
-    encodings.push_back(levels_encoding(std::span(nf4).last(count), 64, Element::f16, false));
-  encodings.push_back(levels_encoding(std::span(nf4).first(5), 60, Element::f32, true));
+    encodings.push_back(
+        levels_encoding(std::span(kNormalFloat).last(count), 64, Element::f16, false));
+  encodings.push_back(levels_encoding(std::span(kNormalFloat).first(5), 60, Element::f32, true));
   for (const OcpFormat& f : kOcpFormats) {
     if (f.exponent_bits == 5) continue;  // codes are random here, and those of infinity no numbers
     encodings.push_back(minifloat_encoding(f.exponent_bits, f.mantissa_bits, MinifloatKind::ocp, 32,
@@ -144,8 +146,23 @@ TEST(CudaProducts, ManyTokens) {
               tokens, "many");
         if (HasFatalFailure()) return;
       }
-  for (const Element type : {Element::f16, Element::bf16})
-    check({"real", {all}, {{real_encoding(type)}}}, 150, 200, 130, "many");
+  // Minimums of eight groups at a time, and of what is left of them.
+  for (int64_t columns : {256, 600})
+    check(of_one(affine_encoding(4, 32, Element::f16, false, ZeroKind::minimum_f16)), 40, columns,
+          70, "minimums");
+  std::vector<EncodingRecord> halves = {real_encoding(Element::f16), real_encoding(Element::bf16)};
+  for (int bits : {1, 2, 3, 5, 6, 7})
+    halves.push_back(affine_encoding(bits, bits % 2 == 0 ? 96 : 32, Element::u8, true,
+                                     bits % 3 == 0 ? ZeroKind::minimum_f16 : ZeroKind::u8));
+  halves.push_back(levels_encoding(kNormalFloat, 64, Element::f16, true));
+  halves.push_back(levels_encoding(std::span(kNormalFloat).last(4), 32, Element::f16, false));
+  halves.push_back(minifloat_encoding(3, 2, MinifloatKind::ocp, 32, Element::e8m0, false));
+  halves.push_back(minifloat_encoding(4, 3, MinifloatKind::ocp, 0, Element::f32, false));
+  for (const EncodingRecord& e : halves)
+    for (int64_t columns : {200, 192}) {  // the last step has a run, or two
+      check({describe(e), {all}, {{e}}}, 150, columns, 130, "many");
+      if (HasFatalFailure()) return;
+    }
 }
 
 /// Three tiles: the last pair has one.

@@ -15,21 +15,35 @@ import tempfile
 
 FEW = "CudaProducts.RaggedShapesAndTokens:CudaProducts.LongRows"
 ALL = f"{FEW}:CudaProducts.OtherGrids:CudaModel.LogitsOfTheCpu:CudaAttention.*:CudaNarrow.FourBitsAreExact:CudaTogether.*"
+PLANES = "CudaProducts.ManyTokens:CudaProducts.EveryNumberOfTokens"
 ATTENTION, TOGETHER = "CudaAttention.*", "CudaTogether.*"
 BITS, NIBBLES = "CudaNarrow.BitPlanesAreExact", "CudaNarrow.FourBitsAreExact"
-# Kernels that are compiled with a mistake in a header; those of many planes take long and are left as they are. Other files
-# are kernels themselves.
+# Kernels that are compiled with a mistake in a header. Other files are kernels themselves.
 USERS = {"decode.cuh": ["decode.cu"], "decode_copies.cuh": ["decode.cu"], "decode_kernel.cuh": ["decode.cu"],
-         "decode_words.cuh": ["decode.cu"], "window.cuh": ["decode.cu"], "prefill_copies.cuh": ["prefill.cu"], "prefill_operands.cuh": ["prefill.cu"],
+         "operands.cuh": ["decode.cu", "prefill.cu", "prefill_planes.cu"], "window.cuh": ["decode.cu"],
+         "prefill.cuh": ["prefill.cu"], "prefill_copies.cuh": ["prefill.cu", "prefill_planes.cu"],
          "tile.cuh": ["decode.cu", "prefill.cu"], "narrow.cuh": ["bits.cu", "narrow.cu"],
          "combine.cuh": ["bits.cu", "decode.cu"], "attention.cuh": ["attention.cu"]}
 # What is wrong, the file, what stood there, what stands there now, the tests that are run.
 MUTANTS = [
-    ("wrong nibble", "prefill_operands.cuh", "out.rows[r][1] = w[r] >> 4 & 0x0f0f0f0fu", "out.rows[r][1] = w[r] & 0x0f0f0f0fu", FEW),
-    ("wrong bits of a plane", "prefill_operands.cuh", "(w[r] >> (turn + bits) & mask)", "(w[r] >> turn & mask)",
-     "CudaProducts.EveryEncoding"),
-    ("digits sixteen times too large", "prefill_operands.cuh", "kSixteenth = 0x2c002c00u", "kSixteenth = 0x3c003c00u", FEW),
-    ("codes of the wrong columns", "decode_words.cuh", "w >> 8, w >> Bits,", "w >> 8, w,", FEW),
+    ("wrong nibble", "operands.cuh", "c.high[r] = words_of(w)[r] >> 4 &", "c.high[r] = words_of(w)[r] &", FEW),
+    ("wrong bits of any planes", "operands.cuh", "__funnelshift_r(word, word, raw.y + raw.w)", "__funnelshift_r(word, word, raw.y)",
+     "CudaProducts.EveryNumberOfTokens"),
+    ("codes of the wrong columns", "operands.cuh", "w >> 8, w >> Bits,", "w >> 8, w,", FEW),
+    ("a second plane's codes as if it were the first", "operands.cuh", "(8 * t & (32 / bits - 1)) / 4 * bits - to",
+     "(8 * t & (32 / bits - 1)) / 4 * bits", PLANES),
+    ("levels of the wrong columns", "operands.cuh", "pick_bytes<0x3120>(codes, codes)", "codes", "CudaProducts.OtherGrids"),
+    ("a minifloat's sign is forgotten", "operands.cuh", "sign & 0x80008000u", "0", "CudaProducts.OtherGrids"),
+    ("upper bytes of the wrong columns", "operands.cuh", "pick_bytes<0x4341>(w, 0)", "pick_bytes<0x4140>(w, 0)", FEW),
+    ("the zero of another row in a block", "prefill.cuh", "words_of(zeros)[i / 4]", "words_of(zeros)[i % 4]", PLANES),
+    ("digits sixteen times too large", "operands.cuh", "0x2c002c00u", "0x3c003c00u", FEW),
+    ("the scale of another run", "prefill.cuh", "p.scales[Run][row_place]", "p.scales[0][row_place]", PLANES),
+    ("minimums of groups behind the last", "prefill.cuh", "first + 4 * k < groups ? ", "first + 4 * k >= 0 ? ",
+     "CudaProducts.ManyTokens"),
+    ("half of a sum's bits", "prefill.cuh", "multiply_tf32(y[s][b], rows[s], low[0], low[1]);", "", "CudaProducts.ManyTokens"),
+    ("real values of the wrong columns", "prefill.cuh", "pairs[1] = pick_bytes<0x7632>", "pairs[1] = pick_bytes<0x5410>", PLANES),
+    ("the threads of a plane copy another's pieces", "prefill_copies.cuh", "thread - 64 * kFirstSlimBits)",
+     "thread - 32 * kFirstSlimBits)", PLANES),
     ("copies are not waited for", "decode.cuh", "wait_copies<kStages - 2>();", "wait_copies<kStages - 1>();", FEW),
     ("a team that does not wait for its members", "decode.cuh", 'asm volatile("bar.sync %0, %1;" ::',
      'asm volatile("// %0 %1" ::', FEW),
@@ -65,13 +79,12 @@ MUTANTS = [
      "a.partial + static_cast<int64_t>(blockIdx.x - first_block) * Rows", TOGETHER),
     ("blocks that share rows are not waited for", "combine.cuh", "== gridDim.y - 1", "== 0", "CudaProducts.LongRows"),
     ("the zero of another row", "decode.cuh", "fmaf(offsets[i / 2], ones[b][i % 2], to)", "fmaf(offsets[i / 4], ones[b][i % 2], to)", FEW),
-    ("a missing barrier", "prefill.cu", "wait_copies<kPrefillStages - 2>();\n      __syncthreads();",
+    ("a missing barrier", "prefill.cuh", "wait_copies<kPrefillStages - 2>();\n      __syncthreads();",
      "wait_copies<kPrefillStages - 2>();", FEW),
-    ("one row too many in a block", "prefill.cu", "if (row + r < a.part.rows) to[r]", "if (row + r <= a.part.rows) to[r]", FEW),
-    ("copies behind the tile", "prefill_copies.cuh", "const bool real = weight_left > 0 && ", "const bool real = ", FEW),
-    ("what rounding took is forgotten", "prefill.cu", "if (a.split != 0) add_rest();", "", FEW),
-    ("tiles in each other's place", "prefill_operands.cuh", "(tile + lane.g / 4) * weight_bytes",
-     "(tile + 1 - lane.g / 4) * weight_bytes", FEW),
+    ("one row too many in a block", "prefill.cuh", "if (row + r < a.part.rows) to[r]", "if (row + r <= a.part.rows) to[r]", FEW),
+    ("copies behind the tile", "prefill_copies.cuh", "whole || wide.at_end != 0", "true", FEW),
+    ("what rounding took is forgotten", "prefill.cuh", "if (a.split != 0) add_rest();", "", FEW),
+    ("tiles in each other's place", "prefill_copies.cuh", "tile % 2 * step_bytes", "(1 - tile % 2) * step_bytes", FEW),
     ("activations in their own order", "forms.cu", "j == 1 ? 2 : j == 2 ? 1 : j", "j", FEW),
     ("keys one position late", "rotate.cu", "const int position = *a.position + token;",
      "const int position = *a.position + token + 1;", "CudaModel.LogitsOfTheCpu"),

@@ -1,0 +1,27 @@
+// Prefill kernels of the widths that are sums of planes, of tables and minifloats.
+
+#include "cuda/kernels/prefill_kernel.cuh"
+
+SQF_PREFILL(prefill_1_f16_64, 1, affine, false, 4)
+SQF_PREFILL(prefill_1_f16_128, 1, affine, false, 8)
+SQF_PREFILL(prefill_2_f16_64, 2, affine, false, 4)
+SQF_PREFILL(prefill_2_f16_128, 2, affine, false, 8)
+SQF_PREFILL(prefill_3_f16_64, 3, affine, false, 4)
+SQF_PREFILL(prefill_3_f16_128, 3, affine, false, 8)
+SQF_PREFILL(prefill_5_f16_64, 5, affine, false, 4)
+SQF_PREFILL(prefill_5_f16_128, 5, affine, false, 8)
+SQF_PREFILL(prefill_6_f16_64, 6, affine, false, 4)
+SQF_PREFILL(prefill_6_f16_128, 6, affine, false, 8)
+SQF_PREFILL(prefill_7_f16_64, 7, affine, false, 4)
+SQF_PREFILL(prefill_7_f16_128, 7, affine, false, 8)
+SQF_PREFILL(prefill_levels4_f16_64, 4, table, false, 4)
+SQF_PREFILL(prefill_levels4_f16_128, 4, table, false, 8)
+SQF_PREFILL(prefill_float4_f16_64, 4, minifloat, false, 4)
+SQF_PREFILL(prefill_float4_f16_128, 4, minifloat, false, 8)
+SQF_PREFILL(prefill_float6_f16_64, 6, minifloat, false, 4)
+SQF_PREFILL(prefill_float6_f16_128, 6, minifloat, false, 8)
+SQF_PREFILL(prefill_float8_f16_64, 8, minifloat, false, 4)
+SQF_PREFILL(prefill_float8_f16_128, 8, minifloat, false, 8)
+SQF_PREFILL(prefill_any_f16_64, sqf::kAnyPlanes, affine, false, 4)
+SQF_PREFILL(prefill_any_s8_64, sqf::kAnyPlanes, affine, true, 4)
+SQF_PREFILL(prefill_any_s8_128, sqf::kAnyPlanes, affine, true, 8)
