@@ -175,11 +175,11 @@ TEST(CudaTogether, OnlyWhatIsAlike) {
   const Composition factors = {"", {all}, {{four, 0, true}}};
   const Composition several = {"", {all}, {{four}, {real_encoding(Element::f16)}}};
   const Composition low_rank = {"", {all}, {{four}}, SmoothState::none, Element::i8, 3, true};
-  struct Case {
+  struct Group {
     std::vector<Composition> compositions;
     Launches launches;
   };
-  const Case cases[] = {
+  const Group cases[] = {
       {{usual, usual, usual}, {{0, 1, 2}}},
       {{usual, usual, usual, usual}, {{0, 1, 2}, {3}}},
       {{usual, of(affine_encoding(4, 32, Element::u8, true, ZeroKind::u8)), usual}, {{0, 2}, {1}}},
