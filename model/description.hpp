@@ -64,12 +64,12 @@ enum class Role : uint8_t {
 
 /// One tensor that the description asks for; vectors have one row.
 struct TensorSpec {
-  Role role;
-  int64_t layer;  ///< -1 outside the layers
+  Role role = Role::embedding;
+  int64_t layer = -1;  ///< -1 outside the layers
   std::string name;
-  int64_t rows, columns;
-  bool bias;      ///< an f32 vector [rows] comes with it, named ...bias
-  int64_t input;  ///< tensors with the same number read the same activation; -1: none
+  int64_t rows = 0, columns = 0;
+  bool bias = false;   ///< an f32 vector [rows] comes with it, named ...bias
+  int64_t input = -1;  ///< tensors with the same number read the same activation; -1: none
 };
 
 /// Every tensor of the model, in the order in which a forward pass reads them. The embedding of
