@@ -49,12 +49,13 @@ void declare_device(CLI::App& app, DeviceChoice* choice) {
 }
 
 TextModel::MakeEngine engine_on(const DeviceChoice& choice, bool quiet) {
-  if (choice.device == "cpu" && choice.gpu_layers >= 0)
+  const bool for_gpu = choice.gpu_layers >= 0;
+  if (choice.device == "cpu" && for_gpu)
     return [](const ModelFile&, const EngineOptions&) -> Result<Engine> {
       return usage_error("--gpu-layers is for --device cuda and auto: --device cpu has no GPU");
     };
-  const bool quietly = !kHasCuda && choice.gpu_layers < 0;  // nobody asked for a GPU
-  if (choice.device == "cpu" || (choice.device == "auto" && quietly)) return Engine::create;
+  if (choice.device == "cpu" || (choice.device == "auto" && !kHasCuda && !for_gpu))
+    return Engine::create;
   return [choice, quiet](const ModelFile& file, const EngineOptions& given) -> Result<Engine> {
     EngineOptions options = given;
     options.gpu_layers = choice.gpu_layers;

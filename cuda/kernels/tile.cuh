@@ -167,9 +167,4 @@ __device__ inline float minimum_at(const DevicePart& part, int64_t group, int la
   return __half2float(reinterpret_cast<const __half*>(part.zeros)[group * 16 + lane]);
 }
 
-/// The f16 pair 1024 + zero: its last place is 1.
-__device__ inline uint32_t pair_of_zero(int zero) {
-  return (0x6400u + static_cast<uint32_t>(zero)) * 0x00010001u;
-}
-
 }  // namespace sqf

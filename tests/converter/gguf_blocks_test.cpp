@@ -117,17 +117,18 @@ TEST(GgufBlocks, KeepTheirCodes) {
   EXPECT_EQ(rounded, 3);
 }
 
-/// f16 ends at 65504, products of two scales do not.
+/// f16 ends at 65504, products of two scales do not; a block's own scale may be NaN.
 TEST(GgufBlocks, ScalesThatF16CannotHold) {
   for (Sample& sample : samples()) {
-    if (sample.type != SourceType::q4_K) continue;
-    const uint16_t large = 0x7bff;  // 65504
-    std::memcpy(sample.blocks.data(), &large, sizeof large);
+    if (sample.type != SourceType::q4_K && sample.type != SourceType::q8_0) continue;
+    const uint16_t bad = sample.type == SourceType::q4_K ? 0x7bff : 0x7e00;  // 65504, NaN
+    std::memcpy(sample.blocks.data(), &bad, sizeof bad);
     const auto got = kept(sample, *kept_encoding(sample.type));
     ASSERT_FALSE(got);
     EXPECT_EQ(got.error().code, Code::malformed);
-    EXPECT_NE(got.error().message.find("begins a group whose scale f16 cannot hold"),
-              std::string::npos)
+    EXPECT_NE(
+        got.error().message.find("column 0 begins a group whose scale or minimum is no finite f16"),
+        std::string::npos)
         << got.error().message;
   }
 }
